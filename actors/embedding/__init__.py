@@ -1,0 +1,1 @@
+"""Text to vectors: the local MiniLM model and the pool that runs it."""

@@ -1,0 +1,1 @@
+"""Who may ask: guilds, users, OAuth clients and their tokens."""

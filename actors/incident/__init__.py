@@ -1,0 +1,1 @@
+"""The Incident Sage: what went wrong, from the first alert to the published review."""

@@ -1,0 +1,1 @@
+"""The Knowledge Sage: what was learned, with every version readable."""

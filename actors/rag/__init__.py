@@ -1,0 +1,1 @@
+"""The RAG Sage: finds and answers over everything the guild holds."""

@@ -1,0 +1,213 @@
+"""The one schema of configuration. Nothing else reads the environment or YAML.
+
+Variables of the original guide keep their names; ours begin with ``GUILD_``, nested ones with two
+underscores between the parts: ``GUILD_RUNTIME__MAX_BATCH=64``.
+"""
+
+import enum
+from functools import cache
+from typing import Self
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Environment(enum.StrEnum):
+    """Where this runs; production refuses to start on weak or missing secrets."""
+
+    DEVELOPMENT = "development"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseSettings(_Section):
+    """PostgreSQL. Times in seconds."""
+
+    connections_per_member: int = Field(default=2, ge=1, le=4)
+    connect_timeout_s: float = 5.0
+    command_timeout_s: float = 10.0
+    lock_timeout_s: float = 5.0
+    idle_in_transaction_timeout_s: float = 15.0
+
+
+class RuntimeSettings(_Section):
+    """Mailboxes, pools and their supervisor."""
+
+    mailbox_capacity: int = Field(default=2048, ge=1, description="messages waiting, per member")
+    max_batch: int = Field(default=64, ge=1, description="messages in one call")
+    max_batch_bytes: int = Field(default=1 << 20, ge=1024)
+    calls_in_flight: int = Field(default=2, ge=1, description="submits in flight, per member")
+    linger_ms: float = Field(
+        default=10.0, ge=0, description="a batch's reply waits this long for its slow messages"
+    )
+    collect_timeout_s: float = Field(default=5.0, gt=0)
+    max_unfinished: int = Field(default=1024, ge=1, description="messages running in a member")
+    default_timeout_s: float = Field(default=10.0, gt=0)
+    retry_budget_s: float = Field(
+        default=1.5, ge=0, description="how long the pool retries what is safe to repeat"
+    )
+    retry_delay_s: float = Field(default=0.05, gt=0)
+    health_period_s: float = Field(default=1.0, gt=0)
+    health_timeout_s: float = Field(default=3.0, gt=0)
+    drain_timeout_s: float = Field(default=15.0, gt=0)
+    directory_poll_s: float = Field(default=10.0, gt=0, description="long poll of the member list")
+    restart_backoff_s: float = 0.5
+    restart_backoff_max_s: float = 10.0
+    leader_lease_s: float = Field(default=5.0, gt=0)
+
+
+class PoolSettings(_Section):
+    """One pool of actors. CPU and memory are what Ray is told a member needs."""
+
+    min_size: int = Field(default=1, ge=1, le=64)
+    max_size: int = Field(default=4, ge=1, le=64)
+    num_cpus: float = Field(default=0.1, gt=0)
+    memory_mib: int = Field(default=256, ge=32)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_size > self.max_size:
+            raise ValueError("min_size is above max_size")
+        return self
+
+
+class PoolsSettings(_Section):
+    """The pools, by name. Redis, the router and the supervisor are not pools."""
+
+    knowledge: PoolSettings = PoolSettings()
+    task: PoolSettings = PoolSettings()
+    incident: PoolSettings = PoolSettings()
+    rag: PoolSettings = PoolSettings(memory_mib=1024)
+    embedding: PoolSettings = PoolSettings(num_cpus=0.5, memory_mib=768)
+    identity: PoolSettings = PoolSettings(memory_mib=384)
+
+
+class RouterSettings(_Section):
+    """The event router."""
+
+    poll_interval_s: float = Field(default=0.5, gt=0, description="how long a lost nudge may cost")
+    read_batch: int = Field(default=500, ge=1)
+    window: int = Field(default=1000, ge=1, description="events in flight, per subscription")
+    ack_timeout_s: float = Field(default=30.0, gt=0)
+    max_attempts: int = Field(default=5, ge=1)
+    backoff_s: tuple[float, ...] = (0.1, 0.5, 2.0, 5.0)
+    stream_max_length: int = Field(default=10_000, ge=1, description="entries of the Redis tail")
+
+
+class GatewaySettings(_Section):
+    """The HTTP edge. Sizes in bytes."""
+
+    max_body_bytes: int = 1 << 20
+    max_intake_body_bytes: int = 8 << 20
+    max_intake_alerts: int = 5_000
+    max_documents_body_bytes: int = 8 << 20
+    max_ongoing_requests: int = 512
+    request_timeout_s: float = 15.0
+    access_token_ttl_s: int = Field(default=900, ge=60, le=3600)
+    token_leeway_s: int = Field(default=30, ge=0, le=60)
+    metrics_push_s: float = 2.0
+    issuer: str = "elders-guild"
+    audience: str = "elders-guild-api"
+
+
+class IncidentSettings(_Section):
+    """Policies of the Incident sage."""
+
+    reopen_window_s: int = Field(default=600, ge=0)
+    dossier_size: int = Field(default=5, ge=1, le=20)
+    max_runbook_steps: int = Field(default=20, ge=1, le=100)
+    alerts_in_event: int = Field(default=50, ge=1)
+
+
+class IndexSettings(_Section):
+    """Search: passages, the two legs, their fusion."""
+
+    model_id: str = "all-MiniLM-L6-v2-int8"
+    dimension: int = 384
+    embed_batch: int = Field(default=16, ge=1)
+    query_cache_entries: int = Field(default=4096, ge=0)
+    chunk_max_words: int = Field(default=180, ge=20)
+    tail_poll_s: float = Field(default=0.25, gt=0)
+    max_results: int = Field(default=100, ge=1)
+    position_wait_s: float = Field(default=0.5, ge=0)
+
+
+class GuildSettings(BaseSettings):
+    """Everything that can be set, with its default. Also the type of the Serve app's args."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GUILD_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    env: Environment = Field(
+        default=Environment.DEVELOPMENT, validation_alias=AliasChoices("env", "ENV")
+    )
+    database_url: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias=AliasChoices("database_url", "DATABASE_URL"),
+        description="role guild_app: owns nothing, row-level security applies",
+    )
+    migration_database_url: SecretStr = Field(
+        default=SecretStr(""), description="role guild_owner: migrations only"
+    )
+    log_database_url: SecretStr = Field(
+        default=SecretStr(""), description="role guild_log: reads the event log across guilds"
+    )
+    redis_url: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices("redis_url", "REDIS_URL")
+    )
+    jwt_secret: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices("jwt_secret", "JWT_SECRET")
+    )
+    secret_key: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices("secret_key", "SECRET_KEY")
+    )
+    log_level: str = Field(default="INFO", validation_alias=AliasChoices("log_level", "LOG_LEVEL"))
+    ray_address: str = "auto"
+    ray_namespace: str = "guild"
+    generation: int = Field(default=1, ge=1)
+
+    database: DatabaseSettings = DatabaseSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    pools: PoolsSettings = PoolsSettings()
+    router: RouterSettings = RouterSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    incident: IncidentSettings = IncidentSettings()
+    index: IndexSettings = IndexSettings()
+
+    @model_validator(mode="after")
+    def _production_is_strict(self) -> Self:
+        if self.env is not Environment.PRODUCTION:
+            return self
+        required = {
+            "DATABASE_URL": self.database_url,
+            "GUILD_LOG_DATABASE_URL": self.log_database_url,
+            "REDIS_URL": self.redis_url,
+            "JWT_SECRET": self.jwt_secret,
+            "SECRET_KEY": self.secret_key,
+        }
+        missing = [name for name, value in required.items() if not value.get_secret_value()]
+        if missing:
+            raise ValueError(f"ENV=production needs {', '.join(missing)}")
+        weak = [
+            name
+            for name in ("JWT_SECRET", "SECRET_KEY")
+            if len(required[name].get_secret_value().encode()) < 32
+        ]
+        if weak:
+            raise ValueError(f"{', '.join(weak)}: at least 32 bytes in production")
+        return self
+
+
+@cache
+def settings() -> GuildSettings:
+    """The process's settings, read once from its environment."""
+    return GuildSettings()

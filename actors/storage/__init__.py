@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis: transactions, the event log, the inbox, migrations."""

@@ -1,0 +1,1 @@
+"""The Task Sage: what is to be done."""

@@ -1,0 +1,1 @@
+"""Reproducible measurements; each runs as `python -m benchmarks.NAME`."""

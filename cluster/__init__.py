@@ -1,0 +1,1 @@
+"""Operating the guild; every entry point runs as `python -m cluster.NAME`."""

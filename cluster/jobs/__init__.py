@@ -1,0 +1,1 @@
+"""Ray jobs; each runs as `python -m cluster.jobs.NAME`."""

@@ -1,0 +1,1 @@
+"""The HTTP gateway: parse, make one message, render."""

@@ -1,0 +1,1 @@
+"""One router per sage: parse, one message, render."""
