@@ -1,0 +1,308 @@
+"""Everything of the RAG sage that crosses a process."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from actors.events import Evidence, RunbookStep, SourceType
+from actors.runtime.message import Command, Position, Query
+
+ContentType = Literal["text/markdown", "text/plain"]
+
+
+class SearchMode(enum.StrEnum):
+    """Which halves of the index are asked."""
+
+    LEXICAL = "lexical"
+    DENSE = "dense"
+    HYBRID = "hybrid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDocument:
+    """What became of a document that was sent.
+
+    Attributes:
+        changed: False where exactly this was stored already; then nothing was written and no event
+            was published.
+    """
+
+    document_id: str
+    external_id: str | None
+    version: int
+    content_sha256: str
+    chunk_count: int
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreDocument(Command[StoredDocument]):
+    """Stores a document, or the next version of the one with the same external id.
+
+    Searchable by words as soon as a member has applied the reply's position; by meaning as soon as
+    its passages are embedded. YAML front matter of a Markdown document fills in what the command
+    leaves empty: ``title``, ``kind``, ``tags``, ``labels``, ``alerts`` and ``source_url``.
+
+    Attributes:
+        external_id: the sender's own name for it, unique in the guild. Without one, documents of
+            the same content are one document.
+        title: without one: the front matter's, else the first heading, else the external id.
+        kind: ``runbook`` makes it evidence for incidents; None: the front matter's, else
+            ``document``.
+        alert_names: names of the alerts that it explains.
+        labels: labels of the alerts that it explains.
+    """
+
+    content: str
+    external_id: str | None = None
+    title: str = ""
+    content_type: ContentType = "text/markdown"
+    source_url: str | None = None
+    kind: str | None = None
+    tags: tuple[str, ...] = ()
+    alert_names: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str | None:
+        """Versions of one document are stored one at a time."""
+        return self.external_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One version of a document, in whole."""
+
+    document_id: str
+    external_id: str | None
+    version: int
+    title: str
+    content: str
+    content_type: ContentType
+    content_sha256: str
+    source_url: str | None
+    kind: str
+    tags: tuple[str, ...]
+    alert_names: tuple[str, ...]
+    labels: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    status: Literal["active", "deleted"]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetDocument(Query[Document]):
+    """One document as it is, or as it was at ``version``."""
+
+    document_id: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteDocument(Command[None]):
+    """Takes a document out of every search; its versions stay readable for citations.
+
+    Attributes:
+        expected_version: where given and not the current one, `VersionConflict`.
+    """
+
+    document_id: str
+    expected_version: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Changes of one document are made one at a time."""
+        return self.document_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What may be found at all; they apply before the best are chosen. Empty: everything.
+
+    Attributes:
+        types: any of these four kinds of source.
+        kinds: any of these, such as ``runbook``.
+        statuses: any of these statuses of the source, such as ``pending`` of a task.
+        tags: all of these.
+        exclude: ids of sources that must not be found.
+    """
+
+    types: frozenset[SourceType] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    statuses: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+    exclude: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegScore:
+    """Where one leg of the search placed a hit: rank from 1, and the leg's own score."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One passage that was found.
+
+    Attributes:
+        version: of the source, as the passage was cut from it.
+        score: 0 to 1, fused from the legs; comparable within one reply.
+        legs: ``lexical`` and ``dense``, where they found it.
+        char_start: of the passage in the source's text; ``text`` is what stands there.
+    """
+
+    type: SourceType
+    id: str
+    external_id: str | None
+    version: int
+    chunk_id: str
+    kind: str
+    title: str
+    heading: str
+    text: str
+    score: float
+    legs: Mapping[str, LegScore]
+    char_start: int
+    char_end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHits:
+    """The best passages first.
+
+    Attributes:
+        position: how far into the log the answering index had read.
+        dense_pending: passages of this guild that are not embedded yet.
+        dense_weight: share of the dense leg in the scores, 0 to 1.
+    """
+
+    hits: tuple[Hit, ...]
+    position: Position | None
+    dense_pending: int
+    dense_weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search(Query[SearchHits]):
+    """The passages nearest to a text, over all four kinds of source.
+
+    Attributes:
+        min_position: the answer must know everything up to here; waits a little, else
+            `StaleIndex`.
+    """
+
+    text: str
+    mode: SearchMode = SearchMode.HYBRID
+    filters: Filters = Filters()
+    top_k: int = 10
+    min_position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceFound:
+    """What the guild knows about an incident, best first.
+
+    Attributes:
+        similar: earlier incidents and knowledge, reviews among it.
+        open_work: tasks that are neither done nor cancelled.
+        runbook: the best runbook with strong evidence.
+        steps: what that runbook says to do; empty without one.
+    """
+
+    similar: tuple[Evidence, ...] = ()
+    runbooks: tuple[Evidence, ...] = ()
+    open_work: tuple[Evidence, ...] = ()
+    runbook: Evidence | None = None
+    steps: tuple[RunbookStep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindEvidence(Query[EvidenceFound]):
+    """Asks for the dossier of an incident.
+
+    Attributes:
+        incident_id: never part of its own dossier.
+        labels: of the incident; the ones that name one machine count for little.
+        limit: lines in each of the three lists.
+        min_position: as in `Search`.
+    """
+
+    incident_id: str
+    title: str
+    description: str = ""
+    alert_names: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    runbook_urls: tuple[str, ...] = ()
+    affected_systems: tuple[str, ...] = ()
+    limit: int = 5
+    min_position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """A verbatim quotation and where it stands.
+
+    Attributes:
+        char_start: of the quote in the text of that version of the source.
+        sha256: of the quote's UTF-8.
+        verified: the quote was compared with the stored text of that version.
+    """
+
+    source_type: SourceType
+    source_id: str
+    version: int
+    chunk_id: str
+    char_start: int
+    char_end: int
+    quote: str
+    sha256: str
+    score: float
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer in the sources' own words, or none.
+
+    Attributes:
+        text: the quotes, one a line; empty where ``abstained``.
+        abstained: the evidence is too thin to say anything.
+        retrieved: the passages that were looked at, best first.
+    """
+
+    question: str
+    text: str
+    citations: tuple[Citation, ...]
+    abstained: bool
+    retrieved: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask(Query[Answer]):
+    """Asks a question; answered only with sentences that stand in the sources."""
+
+    question: str
+    filters: Filters = Filters()
+    min_position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexStatus:
+    """How far the answering member's index of this guild is."""
+
+    state: Literal["initializing", "ready"]
+    position: Position | None
+    sources: int
+    passages: int
+    dense_pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetIndexStatus(Query[IndexStatus]):
+    """Asks how far search is behind."""
