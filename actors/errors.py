@@ -147,3 +147,18 @@ class DeadlineExceeded(ElderGuildError):
 
     def __str__(self) -> str:
         return f"{self.what} took longer than the time it was given"
+
+
+class StaleIndex(ElderGuildError):
+    """Search has not yet read as far as the position that was asked for. Nothing is wrong."""
+
+    code = "stale_index"
+    retryable = True
+
+    def __init__(self, wanted: str, reached: str) -> None:
+        super().__init__(wanted, reached)
+        self.wanted = wanted
+        self.reached = reached
+
+    def __str__(self) -> str:
+        return f"search has reached {self.reached} and not yet {self.wanted}"
