@@ -1,0 +1,227 @@
+"""One guild, one transaction: the only way the sages reach PostgreSQL."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import asyncpg
+
+from actors.clock import ID_PATTERN
+from actors.errors import DependencyUnavailable, ElderGuildError, VersionConflict
+from actors.runtime import scope
+from actors.runtime.message import GuildId, Position
+from actors.settings import DatabaseSettings
+
+_GUILD = re.compile(ID_PATTERN)
+
+_AWAY: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DiskFullError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+_LOST_RACE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+
+
+class Transaction:
+    """One open transaction of one guild. Row-level security shows it that guild's rows only."""
+
+    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+        self._connection = connection
+        self.position: Position | None = None
+
+    async def execute(self, query: str, *args: Any) -> str:
+        """Runs one statement and returns its status, such as ``UPDATE 1``."""
+        return await self._connection.execute(query, *args)
+
+    async def executemany(self, query: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Runs one statement for each row of arguments, pipelined."""
+        await self._connection.executemany(query, rows)
+
+    async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
+        """All rows."""
+        return await self._connection.fetch(query, *args)
+
+    async def fetchrow(self, query: str, *args: Any) -> asyncpg.Record | None:
+        """The first row, or None."""
+        return await self._connection.fetchrow(query, *args)
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        """The first column of the first row, or None."""
+        return await self._connection.fetchval(query, *args)
+
+
+class Database:
+    """A small pool of connections of one role. Owned, and closed, by one member.
+
+    Errors of the driver that mean "not now" leave as `DependencyUnavailable`, lost races as
+    `VersionConflict`; both are safe to repeat, because every command carries an id.
+    """
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        settings: DatabaseSettings,
+        on_commit: Callable[[], None],
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._on_commit = on_commit
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        settings: DatabaseSettings,
+        *,
+        on_commit: Callable[[], None] = lambda: None,
+        connections: int | None = None,
+    ) -> Self:
+        """Connects and checks what our promises rest on.
+
+        Args:
+            url: connection of the role ``guild_app`` or ``guild_log``.
+            settings: sizes and timeouts.
+            on_commit: called after each commit that wrote an event; must not block. A lost call
+                costs time only.
+            connections: at most so many; default ``settings.connections_per_member``.
+
+        Raises:
+            DependencyUnavailable: the server does not answer.
+            RuntimeError: the server is set up so that our promises would not hold.
+        """
+        size = connections or settings.connections_per_member
+        milliseconds = {
+            "statement_timeout": settings.command_timeout_s,
+            "lock_timeout": settings.lock_timeout_s,
+            "idle_in_transaction_session_timeout": settings.idle_in_transaction_timeout_s,
+        }
+        with _translated():
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=size,
+                timeout=settings.connect_timeout_s,
+                command_timeout=settings.command_timeout_s,
+                reset=_keep_session,
+                server_settings={
+                    "application_name": "elders-guild",
+                    **{name: str(int(value * 1000)) for name, value in milliseconds.items()},
+                },
+            )
+            try:
+                await _check_promises(pool)
+            except BaseException:
+                pool.terminate()
+                raise
+        return cls(pool, settings, on_commit)
+
+    async def close(self) -> None:
+        """Closes the connections, waiting briefly for what is running."""
+        try:
+            await asyncio.wait_for(self._pool.close(), self._settings.connect_timeout_s)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def transaction(self, guild_id: GuildId) -> AsyncIterator[Transaction]:
+        """A read-write transaction that sees and writes one guild; commits at the block's end.
+
+        Raises:
+            DependencyUnavailable: the server went away, or a lock or a statement took too long.
+                After a commit was sent this leaves open whether it happened.
+            VersionConflict: the transaction lost a race and can be repeated.
+        """
+        async with self._begin(f"BEGIN; SET LOCAL guild.id = '{_checked(guild_id)}'") as tx:
+            yield tx
+        if tx.position is not None:
+            scope.note_position(tx.position)
+            self._on_commit()
+
+    @asynccontextmanager
+    async def read(self, guild_id: GuildId) -> AsyncIterator[Transaction]:
+        """A read-only snapshot of one guild."""
+        begin = (
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+            f"SET LOCAL guild.id = '{_checked(guild_id)}'"
+        )
+        async with self._begin(begin) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def across_guilds(self) -> AsyncIterator[Transaction]:
+        """A transaction of no guild: only the role ``guild_log`` sees anything in it."""
+        async with self._begin("BEGIN") as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def _begin(self, begin: str) -> AsyncIterator[Transaction]:
+        with _translated():
+            timeout_s = scope.remaining_s(self._settings.connect_timeout_s)
+            async with self._pool.acquire(timeout=timeout_s) as connection:
+                await connection.execute(begin)
+                tx = Transaction(connection)
+                try:
+                    yield tx
+                except BaseException:
+                    await _roll_back(connection)
+                    raise
+                await connection.execute("COMMIT")
+
+
+async def _keep_session(_: object) -> None:
+    """Replaces the driver's reset: all we set is local to the transaction."""
+
+
+async def _roll_back(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+    try:
+        await asyncio.shield(connection.execute("ROLLBACK"))
+    except BaseException:  # whatever it was, a connection in an unknown state is not reused
+        connection.terminate()
+
+
+async def _check_promises(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    row = await pool.fetchrow(
+        "SELECT current_setting('synchronous_commit') AS durable,"
+        " rolsuper OR rolbypassrls AS bypasses, rolname FROM pg_roles WHERE rolname = current_user"
+    )
+    assert row is not None  # noqa: S101  # every session has a role
+    if row["durable"] == "off":
+        raise RuntimeError("synchronous_commit is off: acknowledged writes could be lost")
+    if row["bypasses"]:
+        raise RuntimeError(
+            f"the role {row['rolname']} bypasses row-level security: connect as guild_app"
+        )
+
+
+def _checked(guild_id: str) -> str:
+    """The id, safe to stand in SQL text (SET takes no parameters)."""
+    if not _GUILD.fullmatch(guild_id):
+        raise ValueError("not a guild id")
+    return guild_id
+
+
+class _translated:  # reads as a word in `with _translated():`
+    """Turns the driver's errors into ours; ours and bugs pass unchanged."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        match error:
+            case None | ElderGuildError() | asyncio.CancelledError():
+                return
+            case asyncpg.PostgresError() if isinstance(error, _LOST_RACE):
+                raise VersionConflict("record", "") from error
+            case _ if isinstance(error, _AWAY):
+                raise DependencyUnavailable("postgres") from error

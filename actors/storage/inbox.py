@@ -1,0 +1,96 @@
+"""Once: the reply of every command that took effect, kept in the transaction of the effect."""
+
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from pydantic import TypeAdapter
+
+from actors.errors import ElderGuildError, ValidationError
+from actors.runtime.message import Command, Message, Position, ReplyT, reply_type
+from actors.storage.database import Database, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled(Generic[ReplyT]):
+    """What a command answered the first time."""
+
+    reply: ReplyT
+    position: Position | None
+
+
+class AlreadyHandled(ElderGuildError):
+    """Raised inside a transaction that would do a command a second time; it rolls back.
+
+    The member answers with what the inbox holds; a caller never sees this.
+    """
+
+    code = "already_handled"
+    retryable = True
+
+
+async def record(tx: Transaction, command: Command[ReplyT], reply: ReplyT) -> None:
+    """Writes the command's reply; call it last, in the transaction of the effect.
+
+    Raises:
+        AlreadyHandled: the command took effect before.
+    """
+    status = await tx.execute(
+        "INSERT INTO inbox (guild_id, command_id, request_hash, reply, position)"
+        " VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        command.context.caller.guild_id,
+        command.command_id,
+        command.request_hash,
+        _adapter(type(command)).dump_json(reply).decode(),
+        None if tx.position is None else str(tx.position),
+    )
+    if status != "INSERT 0 1":
+        raise AlreadyHandled
+
+
+class Inbox:
+    """The runtime's `Ledger`: recalls the reply of a command that was handled before."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def recall(self, command: Command[ReplyT]) -> Recalled[ReplyT] | None:
+        """The first reply to this command id, or None when it is new.
+
+        Raises:
+            ValidationError: the id was used for a different request.
+        """
+        async with self._database.read(command.context.caller.guild_id) as tx:
+            row = await tx.fetchrow(
+                "SELECT request_hash, reply, position FROM inbox"
+                " WHERE guild_id = $1 AND command_id = $2",
+                command.context.caller.guild_id,
+                command.command_id,
+            )
+        if row is None:
+            return None
+        if row["request_hash"] != command.request_hash:
+            raise ValidationError("Idempotency-Key", "was used for a different request")
+        reply: ReplyT = _adapter(type(command)).validate_json(row["reply"])
+        return Recalled(reply, parse_position(row["position"]))
+
+
+def parse_position(text: str | None) -> Position | None:
+    """The position that ``str(position)`` wrote.
+
+    Raises:
+        ValueError: the text is no position.
+    """
+    if text is None:
+        return None
+    xid, _, seq = text.partition("-")
+    return Position(int(xid), int(seq))
+
+
+_adapters: dict[int, TypeAdapter[Any]] = {}
+
+
+def _adapter(message_type: type[Message[Any]]) -> TypeAdapter[Any]:
+    name = id(message_type)  # classes live as long as the process
+    if name not in _adapters:
+        _adapters[name] = TypeAdapter(reply_type(message_type))
+    return _adapters[name]

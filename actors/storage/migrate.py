@@ -1,0 +1,109 @@
+"""Numbered, forward-only SQL migrations, applied in order, each in a transaction of its own."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+import asyncpg
+
+_FILE = re.compile(r"(\d{3})_[a-z0-9_]+\.sql")
+_LOCK = 0x6775696C64  # "guild": two migrators wait for each other
+
+
+class MigrationError(Exception):
+    """The database cannot be brought to the schema of this version; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file of ``migrations/``."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text: a file that changed after it was applied is refused."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def shipped() -> list[Migration]:
+    """The migrations of this version, by number."""
+    folder = resources.files("actors.storage") / "migrations"
+    found = [
+        Migration(int(match[1]), entry.name, entry.read_text())
+        for entry in folder.iterdir()
+        if (match := _FILE.fullmatch(entry.name))
+    ]
+    return sorted(found, key=lambda migration: migration.number)
+
+
+async def migrate(owner_url: str, *, timeout_s: float = 60.0) -> list[str]:
+    """Applies what is missing and returns the names of the files it applied.
+
+    Args:
+        owner_url: connection of the role ``guild_owner``.
+        timeout_s: for each statement.
+
+    Raises:
+        MigrationError: roles or the ``vector`` extension are missing, an applied file was changed,
+            or the database is newer than this version.
+    """
+    connection = await asyncpg.connect(owner_url, command_timeout=timeout_s)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await _check_ground(connection)
+        return await _apply_missing(connection, shipped())
+    finally:
+        await connection.close()
+
+
+async def _check_ground(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    roles = await connection.fetchval(
+        "SELECT count(*) FROM pg_roles WHERE rolname IN ('guild_owner', 'guild_app', 'guild_log')"
+    )
+    if roles != 3:
+        raise MigrationError(
+            "the roles guild_owner, guild_app and guild_log are missing: "
+            "run `python -m cluster.bootstrap --admin-url …` once"
+        )
+    if not await connection.fetchval("SELECT count(*) FROM pg_extension WHERE extname = 'vector'"):
+        raise MigrationError(
+            "the database has no `vector` extension: install pgvector on the server and run "
+            "CREATE EXTENSION vector as a superuser"
+        )
+
+
+async def _apply_missing(
+    connection: "asyncpg.Connection[asyncpg.Record]", migrations: list[Migration]
+) -> list[str]:
+    await connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_migrations ("
+        " number integer PRIMARY KEY, name text NOT NULL, digest text NOT NULL,"
+        " applied_at timestamptz NOT NULL DEFAULT now())"
+    )
+    rows = await connection.fetch("SELECT number, name, digest FROM schema_migrations")
+    applied = {row["number"]: row for row in rows}
+    if unknown := applied.keys() - {migration.number for migration in migrations}:
+        raise MigrationError(
+            f"the database has migration {max(unknown)}, this version does not know it: "
+            "start the newer version"
+        )
+    done = []
+    for migration in migrations:
+        if (row := applied.get(migration.number)) is not None:
+            if row["digest"] != migration.digest:
+                raise MigrationError(f"{row['name']} was changed after it was applied")
+            continue
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "INSERT INTO schema_migrations (number, name, digest) VALUES ($1, $2, $3)",
+                migration.number,
+                migration.name,
+                migration.digest,
+            )
+        done.append(migration.name)
+    return done
