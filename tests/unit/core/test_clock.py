@@ -1,0 +1,45 @@
+"""Ids and time."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors import clock
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def test_an_id_is_its_prefix_and_26_characters() -> None:
+    assert re.fullmatch(clock.ID_PATTERN, clock.new_id("inc"))
+
+
+def test_fresh_ids_differ() -> None:
+    assert len({clock.new_id("evt") for _ in range(1000)}) == 1000
+
+
+@given(st.text(), st.text())
+def test_a_derived_id_is_the_same_for_the_same_cause_only(one: str, other: str) -> None:
+    same = clock.derived_id("task", NOON, one) == clock.derived_id("task", NOON, other)
+
+    assert same == (one == other)
+
+
+def test_the_parts_of_a_cause_do_not_run_together() -> None:
+    assert clock.derived_id("task", NOON, "ab", "c") != clock.derived_id("task", NOON, "a", "bc")
+
+
+@given(st.integers(min_value=1, max_value=10**9))
+def test_ids_sort_by_time(milliseconds: int) -> None:
+    earlier = clock.derived_id("task", NOON, "z")
+    later = clock.derived_id("task", NOON + timedelta(milliseconds=milliseconds), "a")
+
+    assert earlier < later
+
+
+def test_now_is_utc_and_has_whole_milliseconds() -> None:
+    moment = clock.now()
+
+    assert moment.tzinfo is UTC
+    assert moment.microsecond % 1000 == 0

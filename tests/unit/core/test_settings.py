@@ -1,0 +1,80 @@
+"""Configuration: read once, checked hard."""
+
+import pytest
+from pydantic import ValidationError
+
+from actors.settings import Environment, GuildSettings
+
+SECRETS = {
+    "DATABASE_URL": "postgresql://guild_app@127.0.0.1/guild",
+    "GUILD_LOG_DATABASE_URL": "postgresql://guild_log@127.0.0.1/guild",
+    "REDIS_URL": "redis://127.0.0.1",
+    "JWT_SECRET": "j" * 32,
+    "SECRET_KEY": "s" * 32,
+}
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*SECRETS, "ENV", "LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_original_guides_names_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", SECRETS["DATABASE_URL"])
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+
+    read = GuildSettings()
+
+    assert read.database_url.get_secret_value() == SECRETS["DATABASE_URL"]
+    assert read.log_level == "DEBUG"
+
+
+def test_nested_settings_have_two_underscores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUILD_RUNTIME__MAX_BATCH", "7")
+
+    assert GuildSettings().runtime.max_batch == 7
+
+
+def test_a_misspelt_argument_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        GuildSettings.model_validate({"runtme": {}})
+
+
+@pytest.mark.parametrize("missing", SECRETS)
+def test_production_names_the_missing_secret_and_no_value(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setenv("ENV", "production")
+    for name, value in SECRETS.items():
+        if name != missing:
+            monkeypatch.setenv(name, value)
+
+    with pytest.raises(ValidationError, match=f"needs {missing}") as refusal:
+        GuildSettings()
+
+    assert not any(value in str(refusal.value) for value in SECRETS.values())
+
+
+def test_production_refuses_a_short_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENV", "production")
+    for name, value in (SECRETS | {"JWT_SECRET": "short"}).items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ValidationError, match="JWT_SECRET: at least 32 bytes"):
+        GuildSettings()
+
+
+def test_production_starts_with_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENV", "production")
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+
+    assert GuildSettings().env is Environment.PRODUCTION
+
+
+def test_a_pool_cannot_be_larger_than_its_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUILD_POOLS__TASK__MIN_SIZE", "9")
+
+    with pytest.raises(ValidationError, match="min_size is above max_size"):
+        GuildSettings()
