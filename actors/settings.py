@@ -45,7 +45,19 @@ class RuntimeSettings(_Section):
         default=10.0, ge=0, description="a batch's reply waits this long for its slow messages"
     )
     collect_timeout_s: float = Field(default=5.0, gt=0)
+    uncollected_ttl_s: float = Field(
+        default=60.0, gt=0, description="a member keeps late replies of a silent caller so long"
+    )
     max_unfinished: int = Field(default=1024, ge=1, description="messages running in a member")
+    retry_after_s: float = Field(default=1.0, gt=0, description="what a full mailbox advises")
+    submit_timeout_s: float = Field(
+        default=2.0, gt=0, description="a member that takes longer to accept a batch is avoided"
+    )
+    avoid_s: float = Field(default=2.0, gt=0, description="how long such a member is avoided")
+    fill_before_spreading: int = Field(
+        default=8, ge=1, description="messages given to one member before a second one is used"
+    )
+    nudge_period_s: float = Field(default=0.005, ge=0)
     default_timeout_s: float = Field(default=10.0, gt=0)
     retry_budget_s: float = Field(
         default=1.5, ge=0, description="how long the pool retries what is safe to repeat"
@@ -123,6 +135,25 @@ class IncidentSettings(_Section):
     alerts_in_event: int = Field(default=50, ge=1)
 
 
+class TaskSettings(_Section):
+    """Bounds of the Task sage."""
+
+    max_tasks_per_event: int = Field(
+        default=50, ge=1, le=200, description="made from one runbook or one review"
+    )
+    max_relations: int = Field(default=100, ge=1, le=1000, description="of one task")
+    max_order_edges: int = Field(
+        default=10_000, ge=1, description="followed when a ring is looked for"
+    )
+
+
+class KnowledgeSettings(_Section):
+    """Policies of the Knowledge sage."""
+
+    max_categories: int = Field(default=500, ge=11, description="of one guild")
+    restore_within_days: int = Field(default=90, ge=1, description="a deleted entity's way back")
+
+
 class IndexSettings(_Section):
     """Search: passages, the two legs, their fusion."""
 
@@ -181,6 +212,8 @@ class GuildSettings(BaseSettings):
     router: RouterSettings = RouterSettings()
     gateway: GatewaySettings = GatewaySettings()
     incident: IncidentSettings = IncidentSettings()
+    task: TaskSettings = TaskSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
     index: IndexSettings = IndexSettings()
 
     @model_validator(mode="after")

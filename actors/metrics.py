@@ -1,0 +1,132 @@
+"""Every metric name and label of the guild, in one screen.
+
+Each process counts in its own registry. Members hand their `samples` to the supervisor with each
+health check and gateways push theirs, so that any gateway can render the sum of all as
+``/metrics``. Ray's exporter is not used: it would put ``ray_`` before every name.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
+from prometheus_client.samples import Sample as _Exposed
+
+REGISTRY = CollectorRegistry()
+_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(name, text, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    return Histogram(name, text, labels, buckets=buckets, registry=REGISTRY)
+
+
+# Names that callers of the first version know; they stay.
+EVENTS_PUBLISHED = _counter("events_published", "Events committed to the log.", "type")
+EVENTS_PROCESSED = _counter("events_processed", "Deliveries finished.", "subscription", "result")
+HTTP_SECONDS = _histogram(
+    "http_request_duration_seconds", "HTTP requests.", _SECONDS, "method", "route", "status"
+)
+ACTIVE_CONNECTIONS = _gauge("active_connections", "HTTP requests being answered.")
+
+# Runtime.
+MESSAGES = _counter(
+    "elders_guild_messages", "Messages handled by a member.", "pool", "message", "outcome"
+)
+MESSAGE_SECONDS = _histogram(
+    "elders_guild_message_duration_seconds", "Handling in a member.", _SECONDS, "pool", "message"
+)
+UNFINISHED = _gauge("elders_guild_unfinished_messages", "Messages running in members.", "pool")
+MAILBOX_DEPTH = _gauge("elders_guild_mailbox_depth", "Messages waiting at their callers.", "pool")
+BATCH_SIZE = _histogram("elders_guild_batch_size", "Messages in one call.", _SIZES, "pool")
+ASKS_RETRIED = _counter("elders_guild_asks_retried", "Asks sent once more.", "pool", "reason")
+REFUSED = _counter(
+    "elders_guild_refused_messages",
+    "Messages refused because a bound was reached.",
+    "pool",
+    "where",
+)
+MEMBERS = _gauge("elders_guild_members", "Members of the pools.", "pool", "state")
+RESTARTS = _counter("elders_guild_restarts", "Members started again.", "pool", "reason")
+QUARANTINED = _gauge(
+    "elders_guild_quarantined_members", "Members not started again for a while.", "pool"
+)
+LEADER_EPOCH = _gauge("elders_guild_supervisor_epoch", "Epoch of the supervisor's leadership.")
+
+# Storage and events.
+QUERY_SECONDS = _histogram(
+    "elders_guild_query_duration_seconds", "SQL statements.", _SECONDS, "statement"
+)
+TRANSACTIONS = _counter("elders_guild_transactions", "Transactions ended.", "result")
+OUTBOX_LAG_SECONDS = _gauge(
+    "elders_guild_outbox_lag_seconds", "Age of the oldest event not yet delivered.", "subscription"
+)
+DEAD_LETTERS = _counter("elders_guild_dead_letters", "Deliveries given up.", "subscription")
+
+# What the sages hold.
+KNOWLEDGE_ENTITIES = _gauge("elders_guild_knowledge_entities", "Knowledge entities.")
+TASKS_BY_STATUS = _gauge("elders_guild_tasks_by_status", "Tasks.", "status")
+INCIDENTS_BY_SEVERITY = _gauge("elders_guild_incidents_by_severity", "Open incidents.", "severity")
+RAG_QUERIES = _counter("elders_guild_rag_queries", "Searches and questions.", "mode")
+INDEX_LAG_EVENTS = _gauge("elders_guild_index_lag_events", "Passages not yet embedded.", "leg")
+
+
+class Sample(NamedTuple):
+    """One number of one process, as it travels to the hub."""
+
+    family: str
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
+
+
+def samples() -> tuple[Sample, ...]:
+    """This process's numbers now."""
+    return tuple(
+        Sample(family.name, one.name, tuple(sorted(one.labels.items())), one.value)
+        for family in REGISTRY.collect()
+        for one in family.samples
+        if not one.name.endswith("_created")  # a restart must not look like a new series
+    )
+
+
+def only_grows(sample: Sample) -> bool:
+    """Whether the number is a total, which must outlive the process that counted it."""
+    return _TYPES.get(sample.family) in ("counter", "histogram")
+
+
+def render(merged: Iterable[Sample]) -> bytes:
+    """The Prometheus text of merged samples. Families unknown to this version are left out."""
+    families = {
+        family.name: Metric(family.name, family.documentation, family.type)
+        for family in REGISTRY.collect()
+    }
+    for one in merged:
+        if one.family in families:
+            exposed = _Exposed(one.name, dict(one.labels), one.value)
+            families[one.family].samples.append(exposed)
+    registry = CollectorRegistry()
+    registry.register(_Fixed([family for family in families.values() if family.samples]))
+    return prometheus_client.generate_latest(registry)
+
+
+class _Fixed:
+    """A collector of what was collected elsewhere."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+_TYPES = {family.name: family.type for family in REGISTRY.collect()}
