@@ -375,6 +375,14 @@ class TaskUpdated(TaskCreated):
     """A task changed without changing state; carries it whole."""
 
 
+@event_type("sage.task.assigned")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAssigned(TaskCreated):
+    """Somebody is to do it; None: nobody any more."""
+
+    assignee: str | None = None
+
+
 @event_type("sage.task.started")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStarted(TaskCreated):
@@ -491,6 +499,29 @@ class DocumentDeleted(Payload):
 
     source_type: SourceType
     source_id: str
+
+
+# --- Identity ---------------------------------------------------------------------------------
+
+
+@event_type("user.created")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrincipalCreated(Payload):
+    """A user (``role`` says which) or a client (no role) may sign in from now on."""
+
+    principal_id: str
+    kind: str
+    login: str
+    role: str | None
+
+
+@event_type("user.updated")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrincipalUpdated(Payload):
+    """A user or a client was changed; ``fields`` names what, never the values."""
+
+    principal_id: str
+    fields: tuple[str, ...]
 
 
 # --- System -----------------------------------------------------------------------------------

@@ -117,13 +117,32 @@ class GatewaySettings(_Section):
     max_intake_body_bytes: int = 8 << 20
     max_intake_alerts: int = 5_000
     max_documents_body_bytes: int = 8 << 20
+    max_form_bytes: int = 16 << 10
+    max_json_depth: int = Field(default=32, ge=1)
+    max_json_keys: int = Field(default=1_000, ge=1)
+    max_bulk_json_keys: int = Field(default=400_000, ge=1, description="intake and batches")
+    max_batch_documents: int = Field(default=100, ge=1)
+    batch_concurrency: int = Field(default=8, ge=1, description="items of one batch at a time")
     max_ongoing_requests: int = 512
+    max_in_flight: int = Field(
+        default=384, ge=1, description="above it we answer 503 ourselves; below Serve's own bound"
+    )
+    retry_after_s: float = Field(default=1.0, gt=0)
+    token_cache_entries: int = Field(default=4_096, ge=0, description="verified access tokens")
     request_timeout_s: float = 15.0
     access_token_ttl_s: int = Field(default=900, ge=60, le=3600)
     token_leeway_s: int = Field(default=30, ge=0, le=60)
     metrics_push_s: float = 2.0
     issuer: str = "elders-guild"
     audience: str = "elders-guild-api"
+
+
+class IdentitySettings(_Section):
+    """Sign-in. A password check takes 64 MiB and every core it gets, so few run at once."""
+
+    hash_concurrency: int = Field(default=2, ge=1, le=16)
+    hash_queue: int = Field(default=8, ge=0, description="sign-ins waiting for their turn")
+    hash_retry_after_s: float = Field(default=2.0, gt=0)
 
 
 class IncidentSettings(_Section):
@@ -211,6 +230,7 @@ class GuildSettings(BaseSettings):
     pools: PoolsSettings = PoolsSettings()
     router: RouterSettings = RouterSettings()
     gateway: GatewaySettings = GatewaySettings()
+    identity: IdentitySettings = IdentitySettings()
     incident: IncidentSettings = IncidentSettings()
     task: TaskSettings = TaskSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
