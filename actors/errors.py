@@ -91,6 +91,19 @@ class InvalidTransition(ElderGuildError):
         return f"a {self.kind} that is {self.current} cannot become {self.wanted}"
 
 
+class Cycle(ElderGuildError):
+    """The relation would close a ring. HTTP 409; the problem lists ``ids`` as ``cycle``."""
+
+    code = "cycle"
+
+    def __init__(self, ids: tuple[str, ...]) -> None:
+        super().__init__(ids)
+        self.ids = ids
+
+    def __str__(self) -> str:
+        return f"this would close a ring of {len(self.ids)}: {' → '.join(self.ids)}"
+
+
 class VersionConflict(ElderGuildError):
     """Somebody else changed it first: load it again and decide again."""
 

@@ -512,7 +512,7 @@ class PrincipalCreated(Payload):
     principal_id: str
     kind: str
     login: str
-    role: str | None
+    role: str | None = None
 
 
 @event_type("user.updated")

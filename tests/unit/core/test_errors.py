@@ -18,6 +18,7 @@ EXAMPLES: dict[type[ElderGuildError], tuple[object, ...]] = {
     errors.NotAuthorized: ("write",),
     errors.NotFound: ("incident", "inc_1"),
     errors.InvalidTransition: ("incident", "closed", "assessing"),
+    errors.Cycle: (("task_1", "task_2"),),
     errors.VersionConflict: ("task", "task_1"),
     errors.Overloaded: (2.0, "the mailbox"),
     errors.DependencyUnavailable: ("postgres",),
