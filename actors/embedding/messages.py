@@ -29,8 +29,9 @@ class Embed(Query[Embeddings]):
 
     Attributes:
         texts: at most ``index.max_embed_texts``.
-        cached: whether the answers are kept for the next time: for queries, which people repeat.
+        urgent: somebody waits for it, as for a search's query. Does not queue behind passages that
+            are being embedded in the background, and is remembered for the next time.
     """
 
     texts: tuple[str, ...]
-    cached: bool = False
+    urgent: bool = False
