@@ -62,6 +62,9 @@ class RuntimeSettings(_Section):
     retry_budget_s: float = Field(
         default=1.5, ge=0, description="how long the pool retries what is safe to repeat"
     )
+    failover_budget_s: float = Field(
+        default=5.0, ge=0, description="how long a message waits for a member that can take it"
+    )
     retry_delay_s: float = Field(default=0.05, gt=0)
     health_period_s: float = Field(default=1.0, gt=0)
     health_timeout_s: float = Field(default=3.0, gt=0)

@@ -101,6 +101,9 @@ class Member:
             host = Host(self._settings, self._pools, self._pools.router_nudger())
             try:
                 handlers = await self.open(host)
+            except asyncio.CancelledError:
+                await host.close()
+                raise
             except Exception as error:
                 await host.close()
                 _log_not_opened(self.identity, error)

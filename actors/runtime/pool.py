@@ -1,8 +1,27 @@
-"""How anybody calls a sage."""
+"""How anybody calls a sage: finds a member, and asks once more where that is safe."""
 
-from typing import Protocol
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
 
-from actors.runtime.message import Message, Outcome, ReplyT
+from actors import metrics
+from actors.errors import (
+    DeadlineExceeded,
+    DependencyUnavailable,
+    ElderGuildError,
+    Overloaded,
+    VersionConflict,
+)
+from actors.resilience import CLOSED, Breaker, RetryPolicy, after_failure, pause_before_retry
+from actors.runtime import placement
+from actors.runtime.directory import Directory
+from actors.runtime.envelope import seal
+from actors.runtime.identity import MemberIdentity
+from actors.runtime.mailbox import Mailbox, MemberLost, MemberPort
+from actors.runtime.message import Command, Message, Outcome, Query, ReplyT
+from actors.settings import RuntimeSettings
 
 
 class Asker(Protocol):
@@ -27,3 +46,151 @@ class Asker(Protocol):
     ) -> Outcome[ReplyT]:
         """Like `ask`, with the position of what was written; failures are values here."""
         ...
+
+
+class Pool:
+    """The members of one sage, as an `Asker`. Shared by all callers of one process."""
+
+    def __init__(
+        self,
+        name: str,
+        directory: Directory,
+        connect: Callable[[MemberIdentity], MemberPort],
+        settings: RuntimeSettings,
+        process_id: str,
+    ) -> None:
+        self._name = name
+        self._directory = directory
+        self._connect = connect
+        self._settings = settings
+        self._process_id = process_id
+        self._mailboxes: dict[MemberIdentity, Mailbox] = {}
+        self._breakers: dict[MemberIdentity, Breaker] = {}
+        self._preferred: list[MemberIdentity] = []
+        directory.on_change(self._follow_roster)
+        self._follow_roster()
+
+    async def ask(self, message: Message[ReplyT], *, timeout_s: float | None = None) -> ReplyT:
+        """See `Asker.ask`."""
+        outcome = await self.ask_outcome(message, timeout_s=timeout_s)
+        return outcome.unwrap()
+
+    async def ask_outcome(
+        self, message: Message[ReplyT], *, timeout_s: float | None = None
+    ) -> Outcome[ReplyT]:
+        """See `Asker.ask_outcome`."""
+        body = seal(message)
+        started = time.monotonic()
+        deadline = started + (timeout_s or self._settings.default_timeout_s)
+        attempt = 1
+        while True:
+            outcome = await self._attempt(message, body, deadline, attempt)
+            if outcome.error is None:
+                return outcome
+            policy = _policy(self._name, message, outcome.error, self._settings)
+            if policy is None:
+                return outcome
+            now = time.monotonic()
+            pause_s = pause_before_retry(
+                policy,
+                attempt=attempt,
+                elapsed_s=now - started,
+                left_s=deadline - now,
+                dice=random.random(),  # noqa: S311  # nosec B311  # spreads load, hides nothing
+            )
+            if pause_s is None:
+                return outcome
+            metrics.ASKS_RETRIED.labels(self._name, outcome.error.code).inc()
+            await asyncio.sleep(pause_s)
+            attempt += 1
+
+    async def close(self) -> None:
+        """Answers all that wait."""
+        await asyncio.gather(*(mailbox.abort() for mailbox in self._mailboxes.values()))
+
+    @property
+    def waiting(self) -> int:
+        """Messages that have not left this process."""
+        return sum(mailbox.waiting for mailbox in self._mailboxes.values())
+
+    async def _attempt(
+        self, message: Message[ReplyT], body: bytes, deadline: float, attempt: int
+    ) -> Outcome[ReplyT]:
+        if not self._preferred:
+            patience_s = min(deadline - time.monotonic(), self._settings.failover_budget_s)
+            if not await self._directory.wait_for_members(self._name, patience_s):
+                return Outcome(error=DependencyUnavailable(self._name))
+        member = self._choose(message.key)
+        mailbox = self._mailbox(member)
+        try:
+            left_s = deadline - time.monotonic()
+            outcome: Outcome[Any] = await mailbox.ask(body, left_s, attempt)
+        except MemberLost:
+            self._avoid(member)
+            return Outcome(error=DependencyUnavailable(self._name))
+        except (Overloaded, DeadlineExceeded) as refused:
+            return Outcome(error=refused)
+        if _not_ready(self._name, outcome.error):
+            self._avoid(member)
+        elif member in self._breakers:
+            del self._breakers[member]
+        return outcome
+
+    def _choose(self, key: str | None) -> MemberIdentity:
+        now = time.monotonic()
+        allowed = [
+            member for member in self._preferred if self._breakers.get(member, CLOSED).allows(now)
+        ]
+        candidates = allowed or self._preferred
+        if key is not None:
+            return placement.for_key(key, candidates)
+        load = {member: mailbox.load for member, mailbox in self._mailboxes.items()}
+        dice = random.random(), random.random()  # noqa: S311  # nosec B311
+        return placement.for_any(candidates, load, self._settings.fill_before_spreading, dice)
+
+    def _mailbox(self, member: MemberIdentity) -> Mailbox:
+        if member not in self._mailboxes:
+            port = self._connect(member)
+            self._mailboxes[member] = Mailbox(port, self._name, self._settings)
+        return self._mailboxes[member]
+
+    def _avoid(self, member: MemberIdentity) -> None:
+        self._breakers[member] = after_failure(
+            self._breakers.get(member, CLOSED),
+            now=time.monotonic(),
+            avoid_s=self._settings.avoid_s,
+            max_avoid_s=self._settings.avoid_s * 4,
+        )
+
+    def _follow_roster(self) -> None:
+        members = self._directory.members(self._name)
+        self._preferred = placement.ranked(self._process_id, members)
+        for gone in self._mailboxes.keys() - set(members):
+            self._mailboxes.pop(gone).close()
+            self._breakers.pop(gone, None)
+
+
+def _policy(
+    pool: str, message: Message[Any], error: ElderGuildError, settings: RuntimeSettings
+) -> RetryPolicy | None:
+    """How long this failure of this message is worth another try; None: not at all.
+
+    Only what may be repeated is repeated: a query, or a command, which carries its id. A message
+    that a full mailbox refused is not: that would only keep the mailbox full.
+    """
+    if not isinstance(message, Query | Command):
+        return None
+    match error:
+        case DependencyUnavailable() if _not_ready(pool, error):
+            return RetryPolicy(settings.failover_budget_s, settings.retry_delay_s)
+        case DependencyUnavailable():
+            return RetryPolicy(settings.retry_budget_s, settings.retry_delay_s)
+        case VersionConflict():
+            return RetryPolicy(settings.retry_budget_s, settings.retry_delay_s, max_attempts=3)
+        case _:
+            return None
+
+
+def _not_ready(pool: str, error: ElderGuildError | None) -> bool:
+    """Whether the member itself could not answer, as opposed to something behind it."""
+    return isinstance(error, DependencyUnavailable) and error.name == pool

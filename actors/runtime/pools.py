@@ -1,23 +1,46 @@
 """All pools as one process sees them."""
 
+from actors import clock
+from actors.runtime.directory import Directory
+from actors.runtime.identity import MemberIdentity
 from actors.runtime.nudge import Nudger
-from actors.runtime.pool import Asker
+from actors.runtime.pool import Asker, Pool
+from actors.runtime.ray_cluster import ROUTER, NamedActor, RayPort, RayRosterSource
 from actors.settings import GuildSettings
 
 
 class Pools:
-    """Looks members up once and shares the mailboxes of one process. Cheap until first used."""
+    """The mailboxes of one process. Cheap until first used; belongs to one event loop."""
 
     def __init__(self, settings: GuildSettings) -> None:
         self._settings = settings
+        self._process_id = clock.new_id("proc")
+        self._directory: Directory | None = None
+        self._pools: dict[str, Pool] = {}
 
     def pool(self, name: str) -> Asker:
-        """The pool of that name; it need not have members yet."""
-        raise NotImplementedError
+        """The pool of that name; it need not have members yet. Needs the running event loop."""
+        if self._directory is None:
+            source = RayRosterSource(self._settings.ray_namespace)
+            self._directory = Directory(source, self._settings.runtime)
+            self._directory.start()
+        if name not in self._pools:
+            self._pools[name] = Pool(
+                name, self._directory, self._connect, self._settings.runtime, self._process_id
+            )
+        return self._pools[name]
 
     def router_nudger(self) -> Nudger:
         """What tells the router, from this process, that the log has grown."""
-        raise NotImplementedError
+        router = NamedActor(ROUTER, self._settings.ray_namespace)
+        return Nudger(lambda: router.tell("nudge"), self._settings.runtime.nudge_period_s)
 
     async def close(self) -> None:
         """Answers all that wait and stops watching the directory."""
+        if self._directory is not None:
+            await self._directory.close()
+        for pool in self._pools.values():
+            await pool.close()
+
+    def _connect(self, member: MemberIdentity) -> RayPort:
+        return RayPort(member, self._settings.ray_namespace)

@@ -1,0 +1,136 @@
+"""Ray, as a caller sees it: handles by name, and its errors in our words."""
+
+import asyncio
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError, RayError
+
+from actors.errors import DependencyUnavailable
+from actors.runtime.directory import Roster
+from actors.runtime.envelope import Answer, Batch
+from actors.runtime.identity import MemberIdentity
+from actors.runtime.mailbox import MemberLost
+
+SUPERVISOR = "supervisor"
+ROUTER = "router"
+
+
+class NamedActor:
+    """A named actor, looked up once. It may be away, die, and come back under its name."""
+
+    def __init__(self, name: str, namespace: str) -> None:
+        self.name = name
+        self._namespace = namespace
+        self._handle: ActorHandle[Any] | None = None
+
+    async def call(self, method: str, *args: object) -> Any:
+        """Calls the actor and returns its answer.
+
+        Raises:
+            DependencyUnavailable: it is not there, or died while it worked on this.
+        """
+        try:
+            handle = await self.handle()
+            return await getattr(handle, method).remote(*args)
+        except ActorDiedError:
+            self._handle = None  # another actor may take the name
+            raise DependencyUnavailable(self.name) from None
+        except RayError:
+            raise DependencyUnavailable(self.name) from None
+
+    async def handle(self) -> "ActorHandle[Any]":
+        """The actor's handle. The first look-up takes milliseconds and leaves the event loop free.
+
+        Raises:
+            DependencyUnavailable: no actor has this name.
+        """
+        if self._handle is None:
+            try:
+                self._handle = await asyncio.to_thread(
+                    ray.get_actor, self.name, namespace=self._namespace
+                )
+            except (ValueError, RayError):
+                raise DependencyUnavailable(self.name) from None
+        return self._handle
+
+    def tell(self, method: str) -> None:
+        """Calls without waiting, if the handle is known; else looks it up for the next time."""
+        if self._handle is None:
+            task = asyncio.get_running_loop().create_task(self._find())
+            _finding.add(task)
+            task.add_done_callback(_finding.discard)
+            return
+        getattr(self._handle, method).remote()
+
+    def forget(self) -> None:
+        """Looks the name up again at the next call."""
+        self._handle = None
+
+    async def _find(self) -> None:
+        try:
+            await self.handle()
+        except DependencyUnavailable:
+            return
+
+
+_finding: set[asyncio.Task[None]] = set()
+
+
+class RayPort:
+    """The way to a member that is a Ray actor."""
+
+    def __init__(self, member: MemberIdentity, namespace: str) -> None:
+        self._actor = NamedActor(member.name, namespace)
+
+    @property
+    def name(self) -> str:
+        """The actor's name."""
+        return self._actor.name
+
+    async def submit(self, batch: Batch) -> Answer:
+        """See `MemberPort.submit`."""
+        return await self._call("submit", batch)
+
+    async def collect(self, caller: str) -> Answer:
+        """See `MemberPort.collect`."""
+        return await self._call("collect", caller)
+
+    async def _call(self, method: str, argument: object) -> Answer:
+        try:
+            answer: Answer = await self._actor.call(method, argument)
+        except DependencyUnavailable:
+            raise MemberLost(self.name, sent=True) from None
+        return answer
+
+
+class RayRosterSource:
+    """Rosters from the supervisor actor; names from Ray itself."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self._supervisor = NamedActor(SUPERVISOR, namespace)
+
+    async def watch(self, known: Roster) -> Roster:
+        """See `RosterSource.watch`."""
+        roster: Roster = await self._supervisor.call("watch", known.epoch, known.version)
+        return roster
+
+    async def existing(self) -> tuple[MemberIdentity, ...]:
+        """See `RosterSource.existing`."""
+        return await existing_members(self._namespace)
+
+
+async def existing_members(namespace: str) -> tuple[MemberIdentity, ...]:
+    """Every member actor of the namespace, in any state but dead.
+
+    Raises:
+        DependencyUnavailable: Ray does not answer.
+    """
+    try:
+        named = await asyncio.to_thread(ray.util.list_named_actors, all_namespaces=True)
+    except RayError:
+        raise DependencyUnavailable("ray") from None
+    found = (MemberIdentity.parse(one["name"]) for one in named if one["namespace"] == namespace)
+    return tuple(sorted(member for member in found if member is not None))
