@@ -106,10 +106,27 @@ class RouterSettings(_Section):
 
     poll_interval_s: float = Field(default=0.5, gt=0, description="how long a lost nudge may cost")
     read_batch: int = Field(default=500, ge=1)
-    window: int = Field(default=1000, ge=1, description="events in flight, per subscription")
+    window: int = Field(
+        default=4000, ge=1, description="events read and not finished, per subscription"
+    )
+    max_in_flight: int = Field(default=128, ge=2, description="deliveries, per subscription")
+    lane_share: float = Field(
+        default=0.25, gt=0, le=0.5, description="of max_in_flight, kept for each priority lane"
+    )
     ack_timeout_s: float = Field(default=30.0, gt=0)
     max_attempts: int = Field(default=5, ge=1)
     backoff_s: tuple[float, ...] = (0.1, 0.5, 2.0, 5.0)
+    patience_s: float = Field(
+        default=600.0, ge=0, description="how long a pool that is away is not the event's fault"
+    )
+    cursor_save_s: float = Field(default=0.2, gt=0)
+    max_lag_counted: int = Field(default=10_000, ge=1)
+    max_redrive: int = Field(default=500, ge=1, description="dead letters in one redrive")
+    num_cpus: float = Field(default=0.1, gt=0)
+    memory_mib: int = Field(default=384, ge=32)
+    stream_key: str = "guild:events"
+    stream_timeout_s: float = Field(default=1.0, gt=0)
+    stream_retry_s: float = Field(default=2.0, gt=0, description="pause after Redis was away")
     stream_max_length: int = Field(default=10_000, ge=1, description="entries of the Redis tail")
 
 
