@@ -1,0 +1,20 @@
+"""The Identity sage as a Ray actor."""
+
+from actors.identity.passwords import Passwords
+from actors.identity.postgres import PostgresIdentityStore
+from actors.identity.sage import IdentitySage
+from actors.runtime.host import Host
+from actors.runtime.member import Member
+from actors.runtime.message import Handlers
+from actors.storage.inbox import Inbox
+
+
+class IdentityActor(Member):
+    """Owns one small pool of connections and the slots for password checks."""
+
+    async def open(self, host: Host) -> Handlers:
+        """Connects and hands the store to the sage."""
+        database = await host.database()
+        host.use_ledger(Inbox(database))
+        passwords = Passwords(host.settings.identity)
+        return IdentitySage(PostgresIdentityStore(database), passwords).handlers()

@@ -1,0 +1,206 @@
+"""Who may do what, and what a login, a password and a secret must look like. Pure."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+
+from actors.errors import NotFound, ValidationError
+from actors.events import PrincipalCreated, PrincipalUpdated
+from actors.identity.messages import (
+    CreateClient,
+    CreateUser,
+    Kind,
+    PrincipalView,
+    ResetPassword,
+    Role,
+    TokenGrant,
+)
+from actors.runtime.message import GuildId, Permission
+
+_SAGES = frozenset(
+    {Permission.KNOWLEDGE, Permission.TASK, Permission.INCIDENT, Permission.RAG},
+)
+
+PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
+    {
+        Role.ADMIN: frozenset({Permission.ADMIN}),  # implies the others
+        Role.ELDER: _SAGES | {Permission.READ, Permission.WRITE, Permission.DELETE},
+        Role.SAGE: frozenset({Permission.READ, Permission.WRITE}),  # and its own sage's
+        Role.USER: frozenset(
+            {
+                Permission.READ,
+                Permission.WRITE,
+                Permission.RAG,
+                Permission.TASK,
+                Permission.INCIDENT,
+            }
+        ),
+        Role.GUEST: frozenset({Permission.READ}),
+    }
+)
+
+LOGIN_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,126}[a-z0-9])?")
+_MIN_PASSWORD, _MAX_PASSWORD = 12, 256
+_MIN_SECRET = 43  # 256 bits in base64url
+_DIGEST = "sha256:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A user or a client of one guild.
+
+    Attributes:
+        role: of a user; None for a client, which has ``scopes`` of its own.
+        serves: the sage of a user with the role ``sage``.
+        secret_hash: argon2id of a password, or the digest of a client's random secret.
+    """
+
+    principal_id: str
+    guild_id: GuildId
+    kind: Kind
+    login: str
+    role: Role | None
+    serves: Permission | None
+    scopes: frozenset[Permission]
+    secret_hash: str = field(repr=False)
+    disabled: bool
+    version: int
+    created_at: datetime
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What it may do now."""
+        if self.role is None:
+            return self.scopes
+        own = frozenset() if self.serves is None else frozenset({self.serves})
+        return PERMISSIONS[self.role] | own
+
+    def view(self) -> PrincipalView:
+        """The principal without its secret."""
+        return PrincipalView(
+            principal_id=self.principal_id,
+            kind=self.kind,
+            login=self.login,
+            role=self.role,
+            permissions=self.permissions,
+            disabled=self.disabled,
+            version=self.version,
+            created_at=self.created_at,
+        )
+
+
+def create_user(
+    command: CreateUser, user_id: str, password_hash: str, now: datetime
+) -> tuple[Principal, tuple[PrincipalCreated, ...]]:
+    """A new person. Check the password with `check_password` before it is hashed."""
+    check_login("login", command.login)
+    if (command.role is Role.SAGE) != (command.serves in _SAGES):
+        raise ValidationError("serves", "is given for the role sage, and only for it")
+    user = Principal(
+        principal_id=user_id,
+        guild_id=command.context.caller.guild_id,
+        kind=Kind.USER,
+        login=command.login,
+        role=command.role,
+        serves=command.serves,
+        scopes=frozenset(),
+        secret_hash=password_hash,
+        disabled=False,
+        version=1,
+        created_at=now,
+    )
+    return user, (_created(user),)
+
+
+def create_client(
+    command: CreateClient, now: datetime
+) -> tuple[Principal, tuple[PrincipalCreated, ...]]:
+    """A new program; its id is also its login."""
+    check_login("client_id", command.client_id)
+    if len(command.secret) < _MIN_SECRET:
+        raise ValidationError("secret", "must carry at least 256 random bits")
+    if not command.scopes:
+        raise ValidationError("scopes", "must name at least one permission")
+    client = Principal(
+        principal_id=command.client_id,
+        guild_id=command.context.caller.guild_id,
+        kind=Kind.CLIENT,
+        login=command.client_id,
+        role=None,
+        serves=None,
+        scopes=command.scopes,
+        secret_hash=digest(command.secret),
+        disabled=False,
+        version=1,
+        created_at=now,
+    )
+    return client, (_created(client),)
+
+
+def reset_password(
+    user: Principal, command: ResetPassword, password_hash: str
+) -> tuple[Principal, tuple[PrincipalUpdated, ...]]:
+    """Another password for a user; a client's secret is replaced by making another client."""
+    if user.kind is not Kind.USER:
+        raise NotFound("user", command.login)
+    event = PrincipalUpdated(principal_id=user.principal_id, fields=("password",))
+    return replace(user, secret_hash=password_hash, version=user.version + 1), (event,)
+
+
+def grant(principal: Principal, scopes: Sequence[str] = ()) -> TokenGrant:
+    """What the principal's token carries: all it may do, or the part that is asked for.
+
+    Raises:
+        ValidationError: a scope is unknown, or more than the principal has.
+    """
+    held = principal.permissions
+    if scopes:
+        known = {permission.value: permission for permission in Permission}
+        wanted = {known.get(scope) for scope in scopes}
+        allowed = frozenset(Permission) if Permission.ADMIN in held else held
+        chosen = frozenset(permission for permission in wanted if permission in allowed)
+        if len(chosen) != len(wanted):
+            raise ValidationError("scope", "is unknown or not granted to this client")
+        held = chosen
+    return TokenGrant(
+        guild_id=principal.guild_id, principal_id=principal.principal_id, permissions=held
+    )
+
+
+def check_login(name: str, login: str) -> None:
+    """Raises `ValidationError` unless it is a login or client id as we make them."""
+    if not LOGIN_PATTERN.fullmatch(login):
+        raise ValidationError(name, "is 1 to 128 of a-z, 0-9, dot, dash, plus, at, underscore")
+
+
+def check_password(password: str, login: str) -> None:
+    """Raises `ValidationError` for a password that is too short, too long, or made of the login."""
+    if not _MIN_PASSWORD <= len(password) <= _MAX_PASSWORD:
+        raise ValidationError("password", f"has {_MIN_PASSWORD} to {_MAX_PASSWORD} characters")
+    if len(set(password)) < 5:
+        raise ValidationError("password", "repeats the same few characters")
+    if login and login in password.lower():
+        raise ValidationError("password", "contains the login")
+
+
+def digest(secret: str) -> str:
+    """What is kept of a random secret. It has too much entropy to be guessed, so no slow hash."""
+    return _DIGEST + hashlib.sha256(secret.encode()).hexdigest()
+
+
+def matches(secret: str, secret_hash: str) -> bool:
+    """Whether it is the secret of this digest, in time that does not depend on where they part."""
+    return hmac.compare_digest(digest(secret), secret_hash)
+
+
+def _created(principal: Principal) -> PrincipalCreated:
+    return PrincipalCreated(
+        principal_id=principal.principal_id,
+        kind=principal.kind.value,
+        login=principal.login,
+        role=None if principal.role is None else principal.role.value,
+    )
