@@ -6,6 +6,7 @@ underscores between the parts: ``GUILD_RUNTIME__MAX_BATCH=64``.
 
 import enum
 from functools import cache
+from pathlib import Path
 from typing import Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -206,6 +207,23 @@ class IndexSettings(_Section):
     position_wait_s: float = Field(default=0.5, ge=0)
 
 
+class StackSettings(_Section):
+    """The local stack: one supervisor process and what it starts. Not used in production."""
+
+    http_port: int = Field(default=8000, ge=1, le=65535)
+    start_timeout_s: float = Field(default=180.0, gt=0, description="from the command to ready")
+    service_timeout_s: float = Field(default=60.0, gt=0, description="one server's start")
+    stop_timeout_s: float = Field(default=15.0, gt=0, description="one server's orderly stop")
+    check_period_s: float = Field(default=0.25, gt=0, description="how soon a death is noticed")
+    restarts: int = Field(default=20, ge=1, description="of one part within the window")
+    restart_window_s: float = Field(default=300.0, gt=0)
+    restart_delay_s: float = Field(default=0.1, ge=0, description="doubles with each restart")
+    restart_delay_max_s: float = Field(default=5.0, gt=0)
+    max_connections: int = Field(default=200, ge=20, description="of the embedded PostgreSQL")
+    valkey_memory_mib: int = Field(default=256, ge=16)
+    object_store_mib: int = Field(default=256, ge=80)
+
+
 class GuildSettings(BaseSettings):
     """Everything that can be set, with its default. Also the type of the Serve app's args."""
 
@@ -244,6 +262,7 @@ class GuildSettings(BaseSettings):
     ray_address: str = "auto"
     ray_namespace: str = "guild"
     generation: int = Field(default=1, ge=1)
+    data_dir: Path = Field(default=Path(".guild"), description="all data of the local stack")
 
     database: DatabaseSettings = DatabaseSettings()
     runtime: RuntimeSettings = RuntimeSettings()
@@ -255,6 +274,7 @@ class GuildSettings(BaseSettings):
     task: TaskSettings = TaskSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
     index: IndexSettings = IndexSettings()
+    stack: StackSettings = StackSettings()
 
     @model_validator(mode="after")
     def _production_is_strict(self) -> Self:
