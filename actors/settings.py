@@ -69,6 +69,24 @@ class RuntimeSettings(_Section):
     retry_delay_s: float = Field(default=0.05, gt=0)
     health_period_s: float = Field(default=1.0, gt=0)
     health_timeout_s: float = Field(default=3.0, gt=0)
+    health_misses: int = Field(default=2, ge=1, description="silences after which a member hangs")
+    placement_timeout_s: float = Field(
+        default=60.0, gt=0, description="a member without a process for so long is given up"
+    )
+    restart_window_s: float = Field(default=60.0, gt=0)
+    restarts_allowed: int = Field(
+        default=5, ge=1, description="restarts of a member within the window before it must rest"
+    )
+    quarantine_s: float = Field(default=30.0, gt=0, description="first rest; doubles each time")
+    quarantine_max_s: float = Field(default=300.0, gt=0)
+    grow_above: int = Field(default=48, ge=1, description="messages a ready member: pool grows")
+    grow_after_s: float = Field(default=3.0, ge=0)
+    shrink_below: int = Field(default=4, ge=0, description="messages a member: pool shrinks")
+    shrink_after_s: float = Field(default=120.0, ge=0)
+    metrics_silent_s: float = Field(
+        default=15.0, gt=0, description="a process silent for so long has no gauges"
+    )
+    metrics_fold_s: float = Field(default=600.0, gt=0)
     drain_timeout_s: float = Field(default=15.0, gt=0)
     directory_poll_s: float = Field(default=10.0, gt=0, description="long poll of the member list")
     restart_backoff_s: float = 0.5
@@ -173,6 +191,7 @@ class IncidentSettings(_Section):
     dossier_size: int = Field(default=5, ge=1, le=20)
     max_runbook_steps: int = Field(default=20, ge=1, le=100)
     alerts_in_event: int = Field(default=50, ge=1)
+    timeline_limit: int = Field(default=500, ge=1, description="entries of a timeline or a review")
 
 
 class TaskSettings(_Section):
