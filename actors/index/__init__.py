@@ -1,1 +1,4 @@
-"""The search index in memory: a lexical leg, a dense leg, and their fusion. Pure of I/O."""
+"""Search in memory: one index a guild, a lexical and a dense leg, and their fusion.
+
+Knows no sage and no database; what it holds can be built again from the passages.
+"""

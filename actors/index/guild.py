@@ -1,0 +1,287 @@
+"""One guild's index: what is found in it, by words and by meaning."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.index import fusion, names
+from actors.index.dense import DenseLeg, Mask
+from actors.index.fusion import Legs
+from actors.index.lexical import LexicalLeg, Ranking
+from actors.index.passage import Passage, Selection, Source, Vector
+
+Slots = npt.NDArray[np.int64]
+
+_FIRST_CAPACITY = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one leg placed a passage."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """A passage that was found; ``score`` is 0 to 1 within one search."""
+
+    source: Source
+    passage: Passage
+    score: float
+    lexical: Standing | None
+    dense: Standing | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """The best passages first, and the share of the dense leg in their scores."""
+
+    found: tuple[Found, ...]
+    dense_weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    source: Source
+    slots: tuple[int, ...]
+
+
+class GuildIndex:
+    """Passages of one guild. Not thread-safe: one thread owns it.
+
+    Changes are visible after `commit`, except that what was replaced or removed is gone at once.
+
+    Args:
+        dimension: of the vectors.
+        candidates: passages that each leg proposes before they are fused.
+        fold_rows: see `DenseLeg`.
+    """
+
+    def __init__(self, dimension: int, *, candidates: int = 200, fold_rows: int = 1024) -> None:
+        self._dimension = dimension
+        self._candidates = candidates
+        self._fold_rows = fold_rows
+        self._lexical = LexicalLeg()
+        self._dense = DenseLeg(dimension, fold_rows=fold_rows)
+        self._entries: dict[str, _Entry] = {}
+        self._named: dict[str, set[str]] = {}
+        self._passages: list[Passage] = []
+        self._owners: list[str] = []
+        self._alive: Mask = np.zeros(_FIRST_CAPACITY, dtype=np.bool_)
+
+    # --- changing -----------------------------------------------------------------------------
+
+    def replace(self, source: Source, passages: Sequence[Passage]) -> None:
+        """Makes these the passages of a source; an older version than the present one is ignored.
+
+        Where nothing but vectors came, only those are added.
+        """
+        entry = self._entries.get(source.source_id)
+        if entry is not None:
+            if source.version < entry.source.version:
+                return
+            if source == entry.source and self._same_passages(entry, passages):
+                self._add_vectors(entry.slots, passages)
+                return
+            self.remove(source.source_id)
+        slots = [self._new_slot(source.source_id, passage) for passage in passages]
+        self._entries[source.source_id] = _Entry(source, tuple(slots))
+        for name in names.keys(source):
+            self._named.setdefault(name, set()).add(source.source_id)
+        self._lexical.add(source, passages, slots)
+        self._add_vectors(slots, passages)
+
+    def remove(self, source_id: str) -> None:
+        """Takes a source out; a repeat does nothing."""
+        entry = self._entries.pop(source_id, None)
+        if entry is None:
+            return
+        self._alive[list(entry.slots)] = False
+        for name in names.keys(entry.source):
+            self._named[name].discard(source_id)
+            if not self._named[name]:
+                del self._named[name]
+        self._lexical.remove(source_id)
+
+    def commit(self) -> None:
+        """Makes the changes visible to the next search."""
+        self._lexical.commit()
+
+    def compacted(self) -> "GuildIndex":
+        """The same sources without the dead slots, as a new index; commits it."""
+        fresh = GuildIndex(self._dimension, candidates=self._candidates, fold_rows=self._fold_rows)
+        for entry in self._entries.values():
+            fresh.replace(entry.source, [self._with_vector(slot) for slot in entry.slots])
+        fresh.commit()
+        return fresh
+
+    # --- asking -------------------------------------------------------------------------------
+
+    def __contains__(self, source_id: str) -> bool:
+        return source_id in self._entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def passages(self) -> int:
+        """Passages that can be found."""
+        return int(self._alive.sum())
+
+    @property
+    def dead(self) -> int:
+        """Slots of passages that were replaced or removed."""
+        return len(self._passages) - self.passages
+
+    @property
+    def without_vector(self) -> int:
+        """Passages that only the lexical leg can find."""
+        return sum(
+            slot not in self._dense for entry in self._entries.values() for slot in entry.slots
+        )
+
+    def sources(self, selection: Selection) -> Iterator[Source]:
+        """Every source that the selection admits."""
+        return (entry.source for entry in self._entries.values() if selection.admits(entry.source))
+
+    def named(self, wanted: Iterable[str], selection: Selection) -> list[Source]:
+        """The sources that have one of these names (`names.key`), by id."""
+        found = {source_id for name in wanted for source_id in self._named.get(name, ())}
+        sources = [self._entries[source_id].source for source_id in sorted(found)]
+        return [source for source in sources if selection.admits(source)]
+
+    def source(self, source_id: str) -> Source | None:
+        """One source, or None."""
+        entry = self._entries.get(source_id)
+        return None if entry is None else entry.source
+
+    def passages_of(self, source_id: str) -> list[Passage]:
+        """The passages of one source, in the order of its text."""
+        entry = self._entries.get(source_id)
+        return [] if entry is None else [self._passages[slot] for slot in entry.slots]
+
+    def terms(self, text: str) -> list[str]:
+        """The distinct terms of a text, as the lexical leg counts them."""
+        return self._lexical.terms(text)
+
+    def rarity(self, wanted: Sequence[str]) -> dict[str, float]:
+        """How rare each term is in this guild: inverse document frequency."""
+        return self._lexical.rarity(wanted)
+
+    def search(
+        self,
+        text: str,
+        vector: Vector | None,
+        *,
+        selection: Selection,
+        limit: int,
+        lexical: bool = True,
+        dense_weight: float | None = None,
+    ) -> Findings:
+        """The best passages for a text.
+
+        Args:
+            text: what is asked.
+            vector: its embedding; None leaves the dense leg out.
+            selection: what may be found.
+            limit: at most so many.
+            lexical: False leaves the lexical leg out.
+            dense_weight: share of the dense leg; None lets the legs' scores decide.
+        """
+        by_words = self._by_words(text, selection) if lexical else _nothing()
+        by_meaning = _nothing()
+        if vector is not None:
+            alive = self._allowed(selection)
+            by_meaning = self._dense.search(vector, alive, self._candidates)
+        slots = np.union1d(by_words.slots, by_meaning.slots)
+        legs = Legs(
+            lexical=_aligned(slots, by_words, missing=0.0),
+            dense=self._cosines(slots, vector),
+        )
+        weight = _weight(legs, lexical, vector is not None, dense_weight)
+        scores = fusion.fuse(legs, weight)
+        best = np.argsort(-scores, kind="stable")[:limit]
+        words, meaning = _standings(by_words), _standings(by_meaning)
+        found = tuple(
+            Found(
+                source=self._entries[self._owners[slot]].source,
+                passage=self._passages[slot],
+                score=score,
+                lexical=words.get(slot),
+                dense=meaning.get(slot),
+            )
+            for slot, score in zip(slots[best].tolist(), scores[best].tolist(), strict=True)
+        )
+        return Findings(found, weight)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _by_words(self, text: str, selection: Selection) -> Ranking:
+        ranking = self._lexical.search(text, selection, self._candidates)
+        alive = self._alive[ranking.slots]  # a removal that is not committed yet holds as well
+        return Ranking(ranking.slots[alive], ranking.scores[alive])
+
+    def _allowed(self, selection: Selection) -> Mask:
+        if selection.everything:
+            return self._alive
+        allowed = np.zeros_like(self._alive)
+        for entry in self._entries.values():
+            if selection.admits(entry.source):
+                allowed[list(entry.slots)] = True
+        return allowed
+
+    def _cosines(self, slots: Slots, vector: Vector | None) -> Vector:
+        cosines = np.full(len(slots), np.nan, dtype=np.float32)
+        if vector is not None:
+            for row, slot in enumerate(slots.tolist()):
+                known = self._dense.vector(slot)
+                if known is not None:
+                    cosines[row] = known @ vector
+        return cosines
+
+    def _new_slot(self, source_id: str, passage: Passage) -> int:
+        slot = len(self._passages)
+        if slot == len(self._alive):
+            self._alive = np.concatenate([self._alive, np.zeros_like(self._alive)])
+        self._passages.append(replace(passage, vector=None))  # the dense leg holds it
+        self._owners.append(source_id)
+        self._alive[slot] = True
+        return slot
+
+    def _same_passages(self, entry: _Entry, passages: Sequence[Passage]) -> bool:
+        present = [self._passages[slot].chunk_id for slot in entry.slots]
+        return present == [passage.chunk_id for passage in passages]
+
+    def _add_vectors(self, slots: Sequence[int], passages: Sequence[Passage]) -> None:
+        for slot, passage in zip(slots, passages, strict=True):
+            if passage.vector is not None and slot not in self._dense:
+                self._dense.add(slot, passage.vector)
+
+    def _with_vector(self, slot: int) -> Passage:
+        return replace(self._passages[slot], vector=self._dense.vector(slot))
+
+
+def _nothing() -> Ranking:
+    return Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+
+
+def _aligned(slots: Slots, ranking: Ranking, *, missing: float) -> Vector:
+    """The ranking's scores in the order of ``slots``, which contain all of its slots."""
+    scores = np.full(len(slots), missing, dtype=np.float32)
+    scores[np.searchsorted(slots, ranking.slots)] = ranking.scores
+    return scores
+
+
+def _standings(ranking: Ranking) -> dict[int, Standing]:
+    pairs = zip(ranking.slots.tolist(), ranking.scores.tolist(), strict=True)
+    return {slot: Standing(rank, score) for rank, (slot, score) in enumerate(pairs, start=1)}
+
+
+def _weight(legs: Legs, lexical: bool, dense: bool, wanted: float | None) -> float:
+    if not dense or not lexical:
+        return float(dense)
+    return fusion.adaptive_weight(legs) if wanted is None else wanted

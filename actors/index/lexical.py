@@ -1,0 +1,141 @@
+"""The lexical leg: BM25 over fields, in memory (tantivy)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import tantivy
+
+from actors.index import terms
+from actors.index.passage import Passage, Selection, Source
+
+Occur = tantivy.Occur
+Query = tantivy.Query
+
+FIELDS = {"title": 1.5, "names": 1.5, "heading": 0.8, "body": 1.0}
+_WRITER_BYTES = 15_000_000
+_MAX_TERMS = 64  # of a query; the rarest ones are kept
+_ANALYZER = "guild"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Slots and their scores, best first."""
+
+    slots: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+
+
+class LexicalLeg:
+    """An index of passages by words. Not thread-safe: one thread owns it.
+
+    Changes are visible after `commit`. The writer lives from the first change to the commit, so
+    that a guild at rest holds no buffers.
+    """
+
+    def __init__(self) -> None:
+        builder = tantivy.SchemaBuilder()
+        builder.add_unsigned_field("slot", fast=True)
+        for name in FIELDS:
+            builder.add_text_field(name, tokenizer_name=_ANALYZER, index_option="freq")
+        for name in ("source", "type", "kind", "status", "tag"):
+            builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+        self._schema = builder.build()
+        self._index = tantivy.Index(self._schema)
+        self._analyzer = terms.analyzer()
+        self._index.register_tokenizer(_ANALYZER, self._analyzer)
+        self._writer: tantivy.IndexWriter | None = None
+        self._searcher = self._index.searcher()
+
+    def add(self, source: Source, passages: Sequence[Passage], slots: Sequence[int]) -> None:
+        """Adds the passages of one source under their slots."""
+        title = terms.expand(source.title)
+        names = terms.expand(" ".join(source.names))
+        writer = self._open()
+        for passage, slot in zip(passages, slots, strict=True):
+            document = tantivy.Document()
+            document.add_unsigned("slot", slot)
+            document.add_text("title", title)
+            document.add_text("names", names)
+            document.add_text("heading", terms.expand(passage.heading))
+            document.add_text("body", terms.expand(passage.text))
+            document.add_text("source", source.source_id)
+            document.add_text("type", source.type)
+            document.add_text("kind", source.kind)
+            document.add_text("status", source.status)
+            for tag in source.tags:
+                document.add_text("tag", tag)
+            writer.add_document(document)
+
+    def remove(self, source_id: str) -> None:
+        """Removes every passage of a source."""
+        self._open().delete_documents_by_term("source", source_id)
+
+    def commit(self) -> None:
+        """Makes the changes visible to the next search."""
+        if self._writer is None:
+            return
+        self._writer.commit()
+        self._writer.wait_merging_threads()  # consumes the writer and its buffers
+        self._writer = None
+        self._index.reload()
+        self._searcher = self._index.searcher()
+
+    def terms(self, text: str) -> list[str]:
+        """The distinct terms of a query, in order of appearance."""
+        return list(dict.fromkeys(self._analyzer.analyze(terms.expand(text))))
+
+    def rarity(self, wanted: Iterable[str]) -> dict[str, float]:
+        """Inverse document frequency of each term over all fields; never negative."""
+        total = self._searcher.num_docs
+        return {
+            term: float(np.log1p((total - found + 0.5) / (found + 0.5)))
+            for term in wanted
+            for found in [max(self._searcher.doc_freq(field, term) for field in FIELDS)]
+        }
+
+    def search(self, text: str, selection: Selection, limit: int) -> Ranking:
+        """The best ``limit`` passages that share a word with the text."""
+        wanted = self.terms(text)
+        if len(wanted) > _MAX_TERMS:
+            rarity = self.rarity(wanted)
+            wanted = sorted(wanted, key=rarity.__getitem__, reverse=True)[:_MAX_TERMS]
+        if not wanted or self._searcher.num_docs == 0:
+            return Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+        clauses = [
+            (
+                Occur.Should,
+                Query.boost_query(Query.term_query(self._schema, field, term, "freq"), boost),
+            )
+            for term in wanted
+            for field, boost in FIELDS.items()
+        ]
+        query = Query.boolean_query([(Occur.Must, Query.boolean_query(clauses))])
+        if not selection.everything:
+            query = Query.boolean_query([(Occur.Must, query), *self._filters(selection)])
+        hits = self._searcher.search(query, limit, count=False).hits
+        slots = self._searcher.fast_field_values("slot", [address for _, address in hits])
+        return Ranking(
+            np.array(slots, dtype=np.int64), np.array([score for score, _ in hits], np.float32)
+        )
+
+    def _filters(self, selection: Selection) -> list[tuple[Occur, Query]]:
+        any_of = {"type": selection.types, "kind": selection.kinds, "status": selection.statuses}
+        clauses = [
+            (Occur.Must, self._silent(field, values)) for field, values in any_of.items() if values
+        ]
+        clauses += [(Occur.Must, self._silent("tag", {tag})) for tag in selection.tags]
+        if selection.exclude:
+            clauses.append((Occur.MustNot, self._silent("source", selection.exclude)))
+        return clauses
+
+    def _silent(self, field: str, values: Iterable[str]) -> Query:
+        """Any of these values, without a say in the score."""
+        found = Query.term_set_query(self._schema, field, sorted(values))
+        return Query.const_score_query(found, 0.0)
+
+    def _open(self) -> tantivy.IndexWriter:
+        if self._writer is None:
+            self._writer = self._index.writer(_WRITER_BYTES, 1)
+        return self._writer

@@ -1,0 +1,83 @@
+"""What the index holds, and what may be found in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.events import SourceType
+
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A document, a piece of knowledge, an incident or a task, as search sees it.
+
+    Attributes:
+        version: of the source; an older one never replaces a newer one.
+        kind: finer than the type: ``runbook``, ``review``.
+        names: names of the alerts that it is about.
+        urls: where else it is known; compared with an alert's runbook links.
+    """
+
+    source_id: str
+    type: SourceType
+    version: int
+    title: str
+    external_id: str | None = None
+    kind: str = ""
+    status: str = ""
+    tags: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Passage:
+    """A span of a source's text.
+
+    Attributes:
+        vector: of unit length; None until it is embedded.
+    """
+
+    chunk_id: str
+    position: int
+    heading: str
+    text: str
+    char_start: int
+    char_end: int
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which sources may be found; applies before the best are chosen. Empty: all of them.
+
+    Attributes:
+        tags: a source must have all of these; of the others, any.
+        exclude: ids of sources that must not be found.
+    """
+
+    types: frozenset[SourceType] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    statuses: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+    exclude: frozenset[str] = frozenset()
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left out."""
+        return not (self.types or self.kinds or self.statuses or self.tags or self.exclude)
+
+    def admits(self, source: Source) -> bool:
+        """Whether this source may be found."""
+        return (
+            (not self.types or source.type in self.types)
+            and (not self.kinds or source.kind in self.kinds)
+            and (not self.statuses or source.status in self.statuses)
+            and self.tags <= set(source.tags)
+            and source.source_id not in self.exclude
+        )

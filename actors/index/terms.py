@@ -1,0 +1,50 @@
+"""Words of a text as the lexical leg counts them. Pure."""
+
+import re
+from collections.abc import Iterator
+
+import tantivy
+
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_\-.:/][A-Za-z0-9]+)*")
+_SEPARATOR = re.compile(r"[_\-.:/]+")
+_HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_MAX_TERM = 64
+
+
+def analyzer() -> tantivy.TextAnalyzer:
+    """Lower case, no accents, no English function words, English stems."""
+    return (
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+        .filter(tantivy.Filter.remove_long(_MAX_TERM))
+        .filter(tantivy.Filter.lowercase())
+        .filter(tantivy.Filter.ascii_fold())
+        .filter(tantivy.Filter.stopword("english"))
+        .filter(tantivy.Filter.stemmer("english"))
+        .build()
+    )
+
+
+def humps(identifier: str) -> list[str]:
+    """The words of a CamelCase identifier: ``KubeAPIDown`` → ``Kube``, ``API``, ``Down``."""
+    return _HUMP.findall(identifier)
+
+
+def expand(text: str) -> str:
+    """The text, and behind it the words hidden in its identifiers.
+
+    ``KubeletDown`` is found by ``kubelet``, ``down`` and by its whole name; ``kube_pod_info`` by
+    its words (the tokenizer splits it) and as ``kubepodinfo``.
+    """
+    hidden = " ".join(_hidden(text))
+    return f"{text}\n{hidden}" if hidden else text
+
+
+def _hidden(text: str) -> Iterator[str]:
+    for found in _IDENTIFIER.finditer(text):
+        parts = _SEPARATOR.split(found[0])
+        if len(parts) > 1 and "_" in found[0]:
+            yield "".join(parts)
+        for part in parts:
+            words = humps(part)
+            if len(words) > 1:
+                yield from words

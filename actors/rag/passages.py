@@ -1,0 +1,213 @@
+"""A document's text cut into passages that know where they stand. Pure."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
+_ATX_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
+_UNDERLINE = re.compile(r"^ {0,3}(=+|-{2,})[ \t]*$")
+_PROSE = re.compile(r"^ {0,3}(?![-*+>|#] |[-*+>|=]*$|\d+[.)] )\S")
+_FRONT_MATTER = re.compile(
+    r"\A\ufeff?---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.S | re.M
+)
+_WORD = re.compile(r"\S+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+_MAX_FRONT_MATTER = 16_384
+_SMALL_SHARE = 4  # a section below 1/4 of a passage shares one with its neighbours
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading and what stands below it, up to the next heading.
+
+    Attributes:
+        path: the headings above and this one, outermost first; empty before the first heading.
+        level: 1 to 6; 0 before the first heading.
+        body_start: where the text after the heading's line begins.
+    """
+
+    path: tuple[str, ...]
+    level: int
+    start: int
+    body_start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """``text`` is what stands at ``char_start`` of the document, and nothing else."""
+
+    position: int
+    heading: str
+    text: str
+    char_start: int
+    char_end: int
+
+
+def front_matter(text: str) -> tuple[dict[str, object], int]:
+    """The YAML block at the top of a Markdown document, and where the rest begins.
+
+    What is not a mapping, is too long, or is no YAML counts as text: a document is never refused
+    for how it begins.
+    """
+    found = _FRONT_MATTER.match(text, 0, _MAX_FRONT_MATTER)
+    if found is None or "&" in found[1]:  # an anchor can be repeated until memory is full
+        return {}, 0
+    try:
+        fields = yaml.safe_load(found[1])
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}, 0
+    if not isinstance(fields, dict):
+        return {}, 0
+    return {str(name): value for name, value in fields.items()}, found.end()
+
+
+def sections(text: str, start: int = 0) -> list[Section]:
+    """The document by headings; a ``#`` inside a fenced block is no heading."""
+    found: list[Section] = []
+    path: list[tuple[int, str]] = []
+    opened = (0, start, start)  # level, start, body_start
+    for line_start, line_end, level, title in _headings(text, start):
+        found.append(Section(_titles(path), *opened, line_start))
+        path = [(above, name) for above, name in path if above < level]
+        path.append((level, title))
+        opened = (level, line_start, line_end)
+    found.append(Section(_titles(path), *opened, len(text)))
+    return [section for section in found if text[section.start : section.end].strip()]
+
+
+def first_heading(text: str, start: int = 0) -> str:
+    """The text of the first heading, or nothing."""
+    return next((title for *_, title in _headings(text, start)), "")
+
+
+def cut(text: str, *, max_words: int, markdown: bool = True) -> list[Passage]:
+    """Passages of at most ``max_words``, along headings, then paragraphs, then sentences.
+
+    Small neighbouring sections share a passage. Together the passages hold every word of the text
+    (without its front matter) once, in order.
+    """
+    start = front_matter(text)[1] if markdown else 0
+    parts = sections(text, start) if markdown else [Section((), 0, start, start, len(text))]
+    spans: list[tuple[int, int, str]] = []
+    for part in parts:
+        heading = " > ".join(part.path)
+        for begin, end in _pack(text, list(_blocks(text, part.start, part.end)), max_words):
+            spans.append((begin, end, heading))
+    return [
+        Passage(position, heading, text[begin:end], begin, end)
+        for position, (begin, end, heading) in enumerate(_join_small(text, spans, max_words))
+    ]
+
+
+def _headings(text: str, start: int) -> Iterator[tuple[int, int, int, str]]:
+    """Start and end, level and title of every heading, underlined ones among them."""
+    fence = ""
+    above: tuple[int, str] | None = None  # a line of prose that an underline would make a heading
+    position = start
+    for line in text[start:].splitlines(keepends=True):
+        end = position + len(line)
+        bare = line.rstrip("\r\n")
+        mark = _FENCE.match(line)
+        prose: tuple[int, str] | None = None
+        if fence:
+            if mark and mark[1].startswith(fence) and not line.strip().strip(fence[0]):
+                fence = ""
+        elif mark:
+            fence = mark[1]
+        elif heading := _ATX_HEADING.match(bare):
+            yield position, end, len(heading[1]), heading[2].strip()
+        elif above is not None and (underline := _UNDERLINE.match(bare)):
+            yield above[0], end, 1 if underline[1][0] == "=" else 2, above[1]
+        elif _PROSE.match(bare):
+            prose = (position, bare.strip())
+        above = prose
+        position = end
+
+
+def _titles(path: list[tuple[int, str]]) -> tuple[str, ...]:
+    return tuple(title for _, title in path if title)
+
+
+def _words(text: str, start: int, end: int) -> int:
+    return sum(1 for _ in _WORD.finditer(text, start, end))
+
+
+def _blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Paragraphs, trimmed; a fenced block counts as one even where it has empty lines."""
+    fence = ""
+    begin: int | None = None
+    last = position = start
+    for line in text[start:end].splitlines(keepends=True):
+        mark = _FENCE.match(line)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark and mark[1].startswith(fence):
+            fence = ""
+        if line.strip() or fence:
+            begin = position if begin is None else begin
+            last = position + len(line.rstrip())
+        elif begin is not None:
+            yield begin, last
+            begin = None
+        position += len(line)
+    if begin is not None:
+        yield begin, last
+
+
+def _pack(text: str, blocks: list[tuple[int, int]], max_words: int) -> Iterator[tuple[int, int]]:
+    """Neighbouring blocks together, as many as fit."""
+    held: tuple[int, int] | None = None
+    held_words = 0
+    for block in blocks:
+        for begin, end in _split(text, *block, max_words):
+            words = _words(text, begin, end)
+            if held is not None and held_words + words <= max_words:
+                held, held_words = (held[0], end), held_words + words
+                continue
+            if held is not None:
+                yield held
+            held, held_words = (begin, end), words
+    if held is not None:
+        yield held
+
+
+def _split(text: str, start: int, end: int, max_words: int) -> Iterator[tuple[int, int]]:
+    """A block as it is, or where it is too long: by sentences or lines, then by words."""
+    while _words(text, start, end) > max_words:
+        limit = _end_of_word(text, start, end, max_words)
+        breaks = [found.start() for found in _SENTENCE_END.finditer(text, start, limit)]
+        lines = text.rfind("\n", start, limit)
+        cut_at = max([place for place in (*breaks[-1:], lines) if place > start], default=limit)
+        if _words(text, start, cut_at) * 2 < max_words:
+            cut_at = limit
+        yield start, cut_at
+        start = cut_at + len(text[cut_at:end]) - len(text[cut_at:end].lstrip())
+    if start < end:
+        yield start, end
+
+
+def _end_of_word(text: str, start: int, end: int, number: int) -> int:
+    for count, word in enumerate(_WORD.finditer(text, start, end), start=1):
+        if count == number:
+            return word.end()
+    return end
+
+
+def _join_small(
+    text: str, spans: list[tuple[int, int, str]], max_words: int
+) -> list[tuple[int, int, str]]:
+    """Puts a small passage together with the one before it, where both fit."""
+    joined: list[tuple[int, int, str]] = []
+    for begin, end, heading in spans:
+        if joined:
+            first, last, above = joined[-1]
+            small = min(_words(text, first, last), _words(text, begin, end)) * _SMALL_SHARE
+            if small < max_words and _words(text, first, end) <= max_words:
+                joined[-1] = (first, end, above)
+                continue
+        joined.append((begin, end, heading))
+    return joined
