@@ -6,8 +6,9 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,11 @@ class Identity:
 
     uid: int
     gid: int
+
+
+# Children that somebody waits for by name. The rest of our children were adopted.
+_own: set[int] = set()
+_starting = threading.Lock()
 
 
 def spawn(
@@ -60,8 +66,8 @@ def spawn(
         if os.getppid() != owner:  # the owner died before the line above
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603 - a fixed program, no shell
+    with log.open("ab") as output, _starting:
+        process = subprocess.Popen(  # noqa: S603 - a fixed program, no shell
             list(argv),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -74,6 +80,47 @@ def spawn(
             group=identity.gid if identity else None,
             extra_groups=[] if identity else None,
         )
+        _own.add(process.pid)
+    return process
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    environment: Mapping[str, str],
+    identity: Identity | None = None,
+    cwd: Path | None = None,
+) -> tuple[int, str]:
+    """Runs a short program to its end, in any thread; its exit status and all it printed.
+
+    Raises:
+        subprocess.TimeoutExpired: it took too long and was ended.
+        OSError: it cannot be started.
+    """
+    with _starting:
+        process = subprocess.Popen(  # noqa: S603 - a fixed program, no shell
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            cwd=cwd,
+            start_new_session=True,
+            user=identity.uid if identity else None,
+            group=identity.gid if identity else None,
+            extra_groups=[] if identity else None,
+        )
+        _own.add(process.pid)
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        _own.discard(process.pid)
+    return process.returncode, output.decode(errors="replace")
 
 
 def stop(process: subprocess.Popen[bytes], how: signal.Signals, *, timeout_s: float) -> None:
@@ -106,14 +153,15 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def free_ports(count: int, *, wanted: Sequence[int] = ()) -> list[int]:
+def free_ports(count: int, *, taken: Iterable[int] = ()) -> list[int]:
     """Distinct ports nobody listens on, on any interface.
 
     Args:
         count: how many.
-        wanted: ports of an earlier start, used again where they are free.
+        taken: ports already chosen for something else.
     """
-    found = [port for port in wanted if port_is_free(port, "0.0.0.0")][:count]  # noqa: S104
+    found: list[int] = []
+    avoid = set(taken)
     span = _LAST_PORT - _FIRST_PORT + 1
     # Two stacks that start together look in different places.
     start = (os.getpid() * 7919 + time.monotonic_ns()) % span
@@ -121,19 +169,37 @@ def free_ports(count: int, *, wanted: Sequence[int] = ()) -> list[int]:
         if len(found) == count:
             return found
         port = _FIRST_PORT + (start + step * 17) % span
-        if port not in found and port_is_free(port, "0.0.0.0"):  # noqa: S104
+        if port not in avoid and port_is_free(port, "0.0.0.0"):  # noqa: S104
+            avoid.add(port)
             found.append(port)
     raise StackProblem(f"no {count} free ports between {_FIRST_PORT} and {_LAST_PORT}")
 
 
-def reap() -> list[int]:
-    """Collects every dead child and adopted orphan; returns their pids.
+def reap_adopted() -> list[int]:
+    """Collects the adopted children that died; returns their pids.
 
-    Not for a process that also waits for single children through `subprocess`: it would take
-    their exit status away.
+    Never one of `spawn` or `run`: their exit status belongs to whoever started them.
     """
-    pids = []
-    with contextlib.suppress(ChildProcessError):
-        while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
-            pids.append(pid)
-    return pids
+    me, dead = os.getpid(), []
+    with _starting:
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) in _own:
+                continue
+            try:
+                state, parent = parse_stat((entry / "stat").read_text(errors="replace"))
+            except OSError:
+                continue
+            if parent == me and state == "Z":
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(int(entry.name), os.WNOHANG)
+                    dead.append(int(entry.name))
+    return dead
+
+
+def parse_stat(text: str) -> tuple[str, int]:
+    """State letter and parent pid of a line of ``/proc/<pid>/stat``.
+
+    The second field is a name in parentheses that may itself contain spaces and parentheses.
+    """
+    fields = text.rpartition(")")[2].split()
+    return fields[0], int(fields[1])

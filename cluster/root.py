@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.problem import StackProblem
-from cluster.process import Identity
+from cluster.process import Identity, run
 
 _UNSHARE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 _ACCOUNTS = ("postgres", "nobody")
@@ -95,30 +95,27 @@ def _copied(programs: Path, folder: Path) -> Runner | None:
 
 def _works(runner: Runner, folder: Path, owner: Identity) -> bool:
     _give(folder, owner)
-    identity = runner.identity
     try:
-        tried = subprocess.run(  # noqa: S603 - a fixed program
-            # Run from inside the folder: the account must reach that too.
+        # Run from inside the folder: the account must reach that too.
+        script = 'cd "$1" && test -w . && exec "$2" --version'
+        status, _ = run(
             [
                 *runner.prefix,
                 "sh",
                 "-c",
-                'cd "$1" && test -w . && exec "$2" --version',
+                script,
                 "sh",
                 str(folder),
                 str(runner.programs / "postgres"),
             ],
-            cwd="/",
-            capture_output=True,
-            timeout=_TRY_TIMEOUT_S,
-            check=False,
-            user=identity.uid if identity else None,
-            group=identity.gid if identity else None,
-            extra_groups=[] if identity else None,
+            timeout_s=_TRY_TIMEOUT_S,
+            environment={"PATH": os.defpath},
+            identity=runner.identity,
+            cwd=Path("/"),
         )
     except (OSError, subprocess.SubprocessError):
         return False
-    return tried.returncode == 0
+    return status == 0
 
 
 def _give(folder: Path, owner: Identity) -> None:

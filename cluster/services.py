@@ -15,7 +15,7 @@ import redis.exceptions
 
 from cluster.binaries import find_postgres, find_valkey
 from cluster.problem import StackProblem
-from cluster.process import Identity, spawn, stop
+from cluster.process import Identity, run, spawn, stop
 from cluster.root import Runner, choose_runner
 
 _POLL_S = 0.05
@@ -183,21 +183,17 @@ class PostgresServer(Service):
             *(() if self._durable else ("--no-sync",)),
         )
         try:
-            done = subprocess.run(  # noqa: S603 - a fixed program, no shell
+            status, output = run(
                 command,
-                env=self._environment,
+                timeout_s=_INITDB_TIMEOUT_S,
+                environment=self._environment,
+                identity=identity,
                 cwd=self.folder,
-                capture_output=True,
-                timeout=_INITDB_TIMEOUT_S,
-                check=False,
-                user=identity.uid if identity else None,
-                group=identity.gid if identity else None,
-                extra_groups=[] if identity else None,
             )
         finally:
             secret.unlink()
-        if done.returncode != 0:
-            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        if status != 0:
+            last = output.strip().splitlines()[-1:]
             raise StackProblem(f"initdb failed in {self.folder}: {' '.join(last)}")
         partial.rename(self.data)  # a killed initdb leaves no folder that looks finished
 
