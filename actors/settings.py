@@ -216,14 +216,33 @@ class KnowledgeSettings(_Section):
 class IndexSettings(_Section):
     """Search: passages, the two legs, their fusion."""
 
-    model_id: str = "all-MiniLM-L6-v2-int8"
-    dimension: int = 384
-    embed_batch: int = Field(default=16, ge=1)
+    embed_batch: int = Field(default=8, ge=1, description="texts in one run of the model")
+    max_embed_texts: int = Field(default=64, ge=1, description="texts in one message")
+    embed_claim: int = Field(default=32, ge=1, description="passages a member embeds at a time")
+    embed_claim_s: float = Field(default=60.0, gt=0, description="then another member may try")
+    embed_poll_s: float = Field(default=0.5, gt=0)
+    query_embed_timeout_s: float = Field(
+        default=2.0, gt=0, description="then a search goes on with its words alone"
+    )
     query_cache_entries: int = Field(default=4096, ge=0)
     chunk_max_words: int = Field(default=180, ge=20)
+    max_document_chars: int = Field(default=1_000_000, ge=1)
+    max_source_chars: int = Field(
+        default=50_000, ge=1000, description="of an incident, task or entity; the rest is not found"
+    )
+    max_query_chars: int = Field(default=4_000, ge=1)
+    candidates: int = Field(default=200, ge=10, description="passages each leg proposes")
+    fold_rows: int = Field(default=1024, ge=1, description="new vectors that make a new base")
+    max_dead_share: float = Field(default=0.25, gt=0, lt=1)
+    load_page: int = Field(default=200, ge=1, description="sources read at a time")
+    tail_batch: int = Field(default=500, ge=1)
     tail_poll_s: float = Field(default=0.25, gt=0)
+    tail_hurry_s: float = Field(default=0.01, gt=0, description="poll while a search waits for it")
     max_results: int = Field(default=100, ge=1)
     position_wait_s: float = Field(default=0.5, ge=0)
+    max_runbook_steps: int = Field(default=20, ge=1, le=100)
+    answer_passages: int = Field(default=8, ge=1)
+    answer_quotes: int = Field(default=3, ge=1)
 
 
 class StackSettings(_Section):
