@@ -64,36 +64,41 @@ def find(stack_id: str) -> list[Marked]:
     return [seen[pid] for pid in sorted(ours)]
 
 
-def end(stack_id: str, *, timeout_s: float, gently: Iterable[str] = ()) -> list[int]:
+def end(
+    stack_id: str, *, timeout_s: float, gently: Iterable[str] = (), spare: Iterable[str] = ()
+) -> list[int]:
     """Ends every process of a stack; returns the pids that would not go.
 
     Args:
         stack_id: the marker.
         timeout_s: for all of it. Half of it is given to the programs named in ``gently``.
         gently: programs that get SIGINT first (PostgreSQL's fast stop, which leaves clean data).
+        spare: programs left alone, with everything below them.
     """
-    gentle = frozenset(gently)
+    gentle, spared = frozenset(gently), frozenset(spare)
     started = time.monotonic()
     asked: set[int] = set()
-    while left := find(stack_id):
+    while True:
+        everything = find(stack_id)
+        left = [one for one in everything if not _below(one, everything, spared)]
         passed = time.monotonic() - started
-        if passed > timeout_s:
+        if not left or passed > timeout_s:
             return [process.pid for process in left]
         for process in left:
-            if passed > timeout_s / 2 or not _below_gentle(process, left, gentle):
+            if passed > timeout_s / 2 or not _below(process, left, gentle):
                 _signal(process.pid, signal.SIGKILL)
             elif process.program in gentle and process.pid not in asked:
                 asked.add(process.pid)
                 _signal(process.pid, signal.SIGINT)
         time.sleep(_POLL_S)
-    return []
 
 
-def _below_gentle(process: Marked, all_of_them: list[Marked], gentle: frozenset[str]) -> bool:
-    by_pid = {other.pid: other for other in all_of_them}
+def _below(process: Marked, everything: list[Marked], programs: frozenset[str]) -> bool:
+    """Whether it is one of these programs or was started by one."""
+    by_pid = {other.pid: other for other in everything}
     current: Marked | None = process
     while current is not None:
-        if current.program in gentle:
+        if current.program in programs:
             return True
         current = by_pid.get(current.parent)
     return False

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from cluster.problem import StackProblem
 
@@ -91,8 +92,11 @@ def run(
     environment: Mapping[str, str],
     identity: Identity | None = None,
     cwd: Path | None = None,
+    output: IO[bytes] | None = None,
 ) -> tuple[int, str]:
     """Runs a short program to its end, in any thread; its exit status and all it printed.
+
+    With ``output`` it prints there, and the text returned is empty.
 
     Raises:
         subprocess.TimeoutExpired: it took too long and was ended.
@@ -102,7 +106,7 @@ def run(
         process = subprocess.Popen(  # noqa: S603 - a fixed program, no shell
             list(argv),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if output is None else output,
             stderr=subprocess.STDOUT,
             env=dict(environment),
             cwd=cwd,
@@ -113,14 +117,14 @@ def run(
         )
         _own.add(process.pid)
     try:
-        output, _ = process.communicate(timeout=timeout_s)
+        printed, _ = process.communicate(timeout=timeout_s)
     except BaseException:
         process.kill()
         process.wait()
         raise
     finally:
         _own.discard(process.pid)
-    return process.returncode, output.decode(errors="replace")
+    return process.returncode, (printed or b"").decode(errors="replace")
 
 
 def stop(process: subprocess.Popen[bytes], how: signal.Signals, *, timeout_s: float) -> None:
@@ -133,6 +137,7 @@ def stop(process: subprocess.Popen[bytes], how: signal.Signals, *, timeout_s: fl
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    _own.discard(process.pid)
 
 
 def adopt_orphans() -> None:
