@@ -237,6 +237,7 @@ class Review:
     """The post-incident review, one for each incident.
 
     Attributes:
+        drafted_at: when it was last filled from the timeline.
         edited: sections that a person wrote; drafting again leaves them alone.
         author_id: who published it.
     """
@@ -249,6 +250,7 @@ class Review:
     status: ReviewStatus
     version: int
     title: str
+    drafted_at: datetime
     created_at: datetime
     updated_at: datetime
     updated_by: str

@@ -43,28 +43,23 @@ def draft(
     by: str,
     now: datetime,
 ) -> Decided:
-    """Fills a review from what is known. Drafting again keeps the sections that people wrote.
+    """Fills a review from what is known, once for each time that the incident was resolved.
 
-    A final review, and a draft that already says all of this, are answered without an event.
+    Drafting again after a reopening keeps the sections that people wrote. A final review stays.
 
     Raises:
         InvalidTransition: the incident is not over.
     """
     if incident.status not in (Status.RESOLVED, Status.CLOSED):
         raise InvalidTransition("incident", incident.status, "reviewed")
-    if before is not None and before.status is ReviewStatus.FINAL:
-        return before, ()
-    filled = _filled(incident, timeline)
     if before is None:
         before = _empty(incident, by=by, now=now)
-    else:
-        filled = {name: text for name, text in filled.items() if name not in before.edited}
-        # What the draft itself caused stands on the timeline now; that alone is no reason to
-        # draft again.
-        if all(getattr(before, name) == filled[name] for name in filled.keys() - {"timeline"}):
-            return before, ()
+    elif before.status is ReviewStatus.FINAL or _is_of_this_end(before, incident):
+        return before, ()
+    filled = _filled(incident, timeline)
+    kept = {name: text for name, text in filled.items() if name not in before.edited}
     event = ReviewDrafted(incident_id=incident.incident_id, review_id=before.review_id)
-    return _changed(before, (event,), by=by, now=now, **filled)
+    return _changed(before, (event,), by=by, now=now, drafted_at=now, **kept)
 
 
 def edit(review: Review, command: EditReview, now: datetime) -> Decided:
@@ -132,6 +127,10 @@ def publish(incident: Incident, review: Review, command: PublishReview, now: dat
     )
 
 
+def _is_of_this_end(review: Review, incident: Incident) -> bool:
+    return incident.resolved_at is not None and review.drafted_at >= incident.resolved_at
+
+
 def _published(incident: Incident, review: Review, author_id: str) -> ReviewPublished:
     return ReviewPublished(
         incident_id=incident.incident_id,
@@ -159,6 +158,7 @@ def _empty(incident: Incident, *, by: str, now: datetime) -> Review:
         status=ReviewStatus.DRAFT,
         version=0,
         title="",
+        drafted_at=now,
         created_at=now,
         updated_at=now,
         updated_by=by,
