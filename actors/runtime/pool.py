@@ -84,7 +84,8 @@ class Pool:
         deadline = started + (timeout_s or self._settings.default_timeout_s)
         attempt = 1
         while True:
-            outcome = await self._attempt(message, body, deadline, attempt)
+            patience_s = started + self._settings.failover_budget_s - time.monotonic()
+            outcome = await self._attempt(message, body, deadline, attempt, patience_s)
             if outcome.error is None:
                 return outcome
             policy = _policy(self._name, message, outcome.error, self._settings)
@@ -114,10 +115,15 @@ class Pool:
         return sum(mailbox.waiting for mailbox in self._mailboxes.values())
 
     async def _attempt(
-        self, message: Message[ReplyT], body: bytes, deadline: float, attempt: int
+        self,
+        message: Message[ReplyT],
+        body: bytes,
+        deadline: float,
+        attempt: int,
+        patience_s: float,
     ) -> Outcome[ReplyT]:
         if not self._preferred:
-            patience_s = min(deadline - time.monotonic(), self._settings.failover_budget_s)
+            patience_s = min(deadline - time.monotonic(), patience_s)
             if not await self._directory.wait_for_members(self._name, patience_s):
                 return Outcome(error=DependencyUnavailable(self._name))
         member = self._choose(message.key)

@@ -1,0 +1,45 @@
+"""One JSON object a line, on standard error: what every process of the guild logs."""
+
+import logging
+import sys
+from functools import cache
+from typing import Any
+
+import structlog
+
+
+@cache
+def configure(level: str) -> None:
+    """Sets the process's log up, once.
+
+    Fields, not prose; never a payload, never a secret.
+    """
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            _name_logger,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+        ),
+        logger_factory=_NamedLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+class _NamedLogger(structlog.PrintLogger):
+    """Prints, and remembers the name that ``get_logger`` was given."""
+
+    def __init__(self, name: str = "elders_guild") -> None:
+        super().__init__(sys.stderr)
+        self.name = name
+
+
+def _name_logger(logger: Any, _: str, event: structlog.typing.EventDict) -> Any:
+    event["logger"] = getattr(logger, "name", "elders_guild")
+    return event
