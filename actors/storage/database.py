@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 import asyncpg
@@ -19,15 +19,12 @@ _GUILD = re.compile(ID_PATTERN)
 _AWAY: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
-    asyncpg.InterfaceError,
+    asyncpg.InterfaceError,  # the connection or its pool is closed; see `_translated`
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.QueryCanceledError,
+    asyncpg.OperatorInterventionError,  # shutdown, crash, starting up, a statement cancelled
+    asyncpg.InsufficientResourcesError,  # disk, memory, connections
+    asyncpg.PostgresSystemError,
     asyncpg.LockNotAvailableError,
-    asyncpg.DiskFullError,
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 _LOST_RACE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
@@ -169,14 +166,14 @@ class Database:
         with _translated():
             timeout_s = scope.remaining_s(self._settings.connect_timeout_s)
             async with self._pool.acquire(timeout=timeout_s) as connection:
-                await connection.execute(begin)
-                tx = Transaction(connection)
+                # BEGIN and COMMIT can be cancelled half-way too: nothing dirty goes back.
                 try:
-                    yield tx
+                    await connection.execute(begin)
+                    yield Transaction(connection)
+                    await connection.execute("COMMIT")
                 except BaseException:
                     await _roll_back(connection)
                     raise
-                await connection.execute("COMMIT")
 
 
 async def _keep_session(_: object) -> None:
@@ -184,10 +181,14 @@ async def _keep_session(_: object) -> None:
 
 
 async def _roll_back(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+    """Leaves a clean connection, or none: one in an unknown state is not used again."""
     try:
-        await asyncio.shield(connection.execute("ROLLBACK"))
-    except BaseException:  # whatever it was, a connection in an unknown state is not reused
-        connection.terminate()
+        await connection.execute("ROLLBACK")
+    except BaseException as error:
+        with suppress(asyncpg.InterfaceError):  # it was closed already
+            connection.terminate()
+        if not isinstance(error, Exception):  # cancelled once more: that is what the caller hears
+            raise
 
 
 async def _check_promises(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
@@ -223,5 +224,7 @@ class _translated:  # reads as a word in `with _translated():`
                 return
             case asyncpg.PostgresError() if isinstance(error, _LOST_RACE):
                 raise VersionConflict("record", "") from error
+            case asyncpg.InterfaceError() if isinstance(error, ValueError):
+                return  # an argument that does not fit its column: a bug of ours
             case _ if isinstance(error, _AWAY):
                 raise DependencyUnavailable("postgres") from error

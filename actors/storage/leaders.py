@@ -1,7 +1,7 @@
 """Who leads: a lease with an epoch, kept in PostgreSQL.
 
 Being alive under an actor's name proves nothing, since an older process may only be slow. What a
-leader writes is therefore refused unless its epoch is still the newest; `hold` and `FENCE` check
+leader writes is therefore refused unless its epoch is still the newest; `hold` and `LEAD` check
 that in the transaction, or the very statement, of the write.
 """
 
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from actors.errors import ElderGuildError
 from actors.storage.database import Database, Transaction
 
-FENCE = "EXISTS (SELECT 1 FROM leaders WHERE name = $1 AND epoch = $2 FOR SHARE)"
-"""Condition for a statement whose first two arguments are a lease's name and epoch.
+LEAD = """
+lead AS MATERIALIZED (SELECT 1 FROM leaders WHERE name = $1 AND epoch = $2 FOR SHARE)
+"""
+"""Common table expression, of one row while the lease $1, $2 (name, epoch) is good, else empty.
 
 The row stays locked until the statement's transaction ends: nobody takes over in between.
 """
@@ -102,5 +104,6 @@ async def hold(tx: Transaction, lease: Lease) -> None:
     Raises:
         LeadershipLost: a newer leader has taken over.
     """
-    if not await tx.fetchval(f"SELECT {FENCE}", lease.name, lease.epoch):  # noqa: S608
+    query = f"WITH {LEAD} SELECT count(*) FROM lead"  # noqa: S608  # constants only
+    if not await tx.fetchval(query, lease.name, lease.epoch):
         raise LeadershipLost(lease.name, lease.epoch)

@@ -1,8 +1,10 @@
 """Reading the event log, in an order in which nothing appears behind the reader's back."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import asyncpg
+import pydantic
 
 from actors import events
 from actors.events import Priority, StoredEvent
@@ -29,25 +31,65 @@ LIMIT $3
 _HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An event of a known type whose data this version cannot read; ``reason`` says why."""
+
+    event_id: str
+    guild_id: GuildId
+    type: str
+    position: Position
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of the log.
+
+    Attributes:
+        events: in order. Types this version does not know are left out.
+        unreadable: what should have been among the events and cannot.
+        end: the last position looked at, also where nothing there was of use; equal to where the
+            reading began when there was nothing more to read.
+        full: there may be more behind ``end``.
+    """
+
+    events: list[StoredEvent]
+    unreadable: list[Unreadable]
+    end: Position
+    full: bool
+
+
 class LogReader:
     """Reads the log across guilds, below the horizon; needs the role ``guild_log``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def scan(self, after: Position, limit: int) -> Page:
+        """The next stretch behind ``after``, at most ``limit`` lines of the log."""
+        async with self._database.across_guilds() as tx:
+            rows = await tx.fetch(_READ, str(after.xid), after.seq, limit)
+        events, unreadable = [], []
+        for row in rows:
+            match from_row(row):
+                case StoredEvent() as event:
+                    events.append(event)
+                case Unreadable() as damaged:
+                    unreadable.append(damaged)
+        end = _position(rows[-1]) if rows else after
+        return Page(events, unreadable, end, full=len(rows) == limit)
+
     async def read(self, after: Position, limit: int) -> list[StoredEvent]:
         """The next events behind ``after``, oldest first, at most ``limit``.
 
-        Events of types this version does not know are left out; ``read`` never returns a batch
-        that is empty only because of them.
+        What this version cannot use is left out; the answer is empty only at the log's end.
         """
         while True:
-            async with self._database.across_guilds() as tx:
-                rows = await tx.fetch(_READ, str(after.xid), after.seq, limit)
-            known = [event for row in rows if (event := from_row(row)) is not None]
-            if known or not rows:
-                return known
-            after = Position(int(rows[-1]["xid"]), rows[-1]["seq"])
+            page = await self.scan(after, limit)
+            if page.events or not page.full:
+                return page.events
+            after = page.end
 
     async def end(self) -> Position:
         """A position such that every event below it can be read now."""
@@ -55,12 +97,21 @@ class LogReader:
             return Position(int(await tx.fetchval(_HORIZON)), 0)
 
 
-def from_row(row: asyncpg.Record) -> StoredEvent | None:
+def from_row(row: asyncpg.Record) -> StoredEvent | Unreadable | None:
     """The event of one row of the log; None where its type is not known here."""
     try:
         payload = events.decode(row["type"], row["data"])
     except KeyError:
         return None
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        return Unreadable(
+            row["event_id"],
+            GuildId(row["guild_id"]),
+            row["type"],
+            _position(row),
+            f"unreadable: {'.'.join(map(str, first['loc']))}: {first['type']}",
+        )
     return StoredEvent(
         event_id=row["event_id"],
         guild_id=GuildId(row["guild_id"]),
@@ -72,9 +123,23 @@ def from_row(row: asyncpg.Record) -> StoredEvent | None:
         correlation_id=row["correlation_id"],
         causation_id=row["causation_id"],
         principal_id=row["principal_id"],
-        position=Position(int(row["xid"]), row["seq"]),
+        position=_position(row),
         payload=payload,
     )
+
+
+def _position(row: asyncpg.Record) -> Position:
+    return Position(int(row["xid"]), row["seq"])
+
+
+async def by_ids(database: Database, event_ids: Sequence[str]) -> list[StoredEvent]:
+    """These events, of any guild, oldest first; unknown ids are left out. Role ``guild_log``."""
+    async with database.across_guilds() as tx:
+        rows = await tx.fetch(
+            f"SELECT {_COLUMNS} FROM events WHERE event_id = ANY($1) ORDER BY xid, seq",  # noqa: S608
+            list(event_ids),
+        )
+    return [event for row in rows if isinstance(event := from_row(row), StoredEvent)]
 
 
 async def of_correlation(
@@ -89,4 +154,4 @@ async def of_correlation(
             correlation_id,
             limit,
         )
-    return [event for row in rows if (event := from_row(row)) is not None]
+    return [event for row in rows if isinstance(event := from_row(row), StoredEvent)]

@@ -16,9 +16,16 @@ INSERT INTO events (guild_id, event_id, source, type, aggregate_id, aggregate_ve
                     occurred_at, correlation_id, causation_id, principal_id, data)
 SELECT $1, event_id, $2, type, $3, version, $4, $5, $6, $7, $8, data
 FROM unnest($9::text[], $10::text[], $11::int[], $12::jsonb[]) AS new(event_id, type, version, data)
+WHERE NOT EXISTS (
+    SELECT 1 FROM events AS previous
+    WHERE previous.guild_id = $1 AND previous.aggregate_id = $3
+      AND previous.aggregate_version = $13 AND previous.xid > pg_current_xact_id()
+)
 ORDER BY version
 RETURNING xid::text AS xid, seq
 """
+# The condition keeps the log's order and the versions' order one and the same. A transaction that
+# got its id early and then waited for a later one to commit would put version 2 before version 1.
 
 
 async def append(
@@ -52,7 +59,8 @@ async def append(
         The position of the last event, or None where there was none.
 
     Raises:
-        VersionConflict: this aggregate already has one of these versions.
+        VersionConflict: this aggregate already has one of these versions, or its last event was
+            written by a transaction that began to write after this one did.
     """
     if not payloads:
         return None
@@ -72,9 +80,12 @@ async def append(
             [payload.type for payload in payloads],
             [version_before + 1 + index for index in range(len(payloads))],
             [events.encode(payload) for payload in payloads],
+            version_before,
         )
     except asyncpg.UniqueViolationError as error:
         raise VersionConflict("record", aggregate_id) from error
+    if not rows:
+        raise VersionConflict("record", aggregate_id)
     position = max(Position(int(row["xid"]), row["seq"]) for row in rows)
     if tx.position is None or tx.position < position:
         tx.position = position
