@@ -1,0 +1,23 @@
+"""The message by which an event reaches a sage."""
+
+from actors.events import DeliverEvent, StoredEvent
+from actors.runtime.message import Caller, Context, Permission
+
+ROUTER_PRINCIPAL = "sage:router"
+
+
+def deliver_event(subscription: str, event: StoredEvent) -> DeliverEvent:
+    """Always the same message for the same event: a repeat finds its own inbox row."""
+    caller = Caller(
+        guild_id=event.guild_id,
+        principal_id=ROUTER_PRINCIPAL,
+        permissions=frozenset(Permission),
+    )
+    return DeliverEvent(
+        context=Context(
+            caller=caller, correlation_id=event.correlation_id, causation_id=event.event_id
+        ),
+        command_id=f"{subscription}/{event.event_id}",
+        subscription=subscription,
+        event=event,
+    )

@@ -1,0 +1,102 @@
+"""What a failed delivery means: wait for somebody, try again, or give up. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from actors.errors import (
+    DeadlineExceeded,
+    DependencyUnavailable,
+    ElderGuildError,
+    Overloaded,
+    StaleIndex,
+)
+from actors.settings import RouterSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What one event has been through at one subscription, the present failure included.
+
+    Attributes:
+        failures: in all.
+        counted: those that were held against the event.
+        failing_for_s: time since the first one.
+    """
+
+    failures: int
+    counted: int
+    failing_for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Deliver again after this time."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """To the dead letters."""
+
+    reason: str
+
+
+def held_against_event(
+    error: Exception, *, failing_for_s: float, others_served: bool, patience_s: float
+) -> bool:
+    """Whether the failure counts as one of the event's attempts.
+
+    A pool that restarts, is full or has no database fails every event alike: giving events up for
+    that would empty the queue into the dead letters. It is forgiven for as long as patience lasts.
+    An event that takes all its time while the same subscription handled others is not the pool's
+    fault; and a handler that says no is never forgiven.
+
+    Args:
+        error: what the pool answered.
+        failing_for_s: since this event's first failure.
+        others_served: other events were acknowledged during this attempt.
+        patience_s: how long the first kind is forgiven.
+    """
+    if failing_for_s > patience_s:
+        return True
+    match error:
+        case DependencyUnavailable() | Overloaded() | StaleIndex():
+            return False
+        case DeadlineExceeded():
+            return others_served
+        case _:
+            return True
+
+
+def after_failure(
+    error: Exception, record: Record, settings: RouterSettings, jitter: float
+) -> Retry | GiveUp:
+    """What to do next.
+
+    Args:
+        error: the present failure.
+        record: with the present failure counted in.
+        settings: attempts and pauses.
+        jitter: 0 to 1, so that what failed together does not come back together.
+    """
+    if record.counted >= settings.max_attempts:
+        return GiveUp(describe(error))
+    pause_s = pause(settings.backoff_s, record.failures)
+    if isinstance(error, Overloaded):
+        pause_s = max(pause_s, error.retry_after_s)
+    return Retry(pause_s * (1 + jitter / 4))
+
+
+def pause(backoff_s: Sequence[float], failures: int) -> float:
+    """The pause after so many failures; the last one of the list repeats."""
+    return backoff_s[min(failures, len(backoff_s)) - 1] if backoff_s else 0.0
+
+
+def describe(error: Exception) -> str:
+    """The reason that is kept with a dead letter; nothing of the inside of what is not ours."""
+    match error:
+        case ElderGuildError():
+            return f"{error.code}: {error}"
+        case _:
+            return type(error).__name__
