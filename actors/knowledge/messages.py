@@ -69,7 +69,6 @@ class Entity:
     origin_id: str | None
     author_id: str
     owner_id: str
-    correlation_id: str
     version: int
     created_at: datetime
     created_by: str
@@ -271,7 +270,7 @@ class ListEntities(Query[EntityPage]):
     """Entities the caller may read and that match everything given, newest first.
 
     Attributes:
-        statuses: any of these; empty: any but deleted.
+        statuses: any of these; empty: any but deleted. Deleted ones are listed for elders only.
         limit: 1 to 100.
         cursor: ``next_cursor`` of the page before, with the same filters.
     """

@@ -91,6 +91,7 @@ class Task:
         progress: 0 to 1.
         origin: who made it: a person, or the sage from a runbook or from a review.
         ordinal: its place among the tasks of the same origin, from 1; 0: it has none.
+        started_at: when work on it began first; None: it never did.
         blocked_by: what it waits for. A pending task that waits is ``blocked``.
         correlation_id: of what caused it; every event of the task carries it.
     """
@@ -106,6 +107,7 @@ class Task:
     assignee: str | None
     due_at: datetime | None
     scheduled_at: datetime | None
+    started_at: datetime | None
     progress: float
     result: str
     error: str

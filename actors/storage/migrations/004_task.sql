@@ -35,7 +35,7 @@ CREATE TABLE tasks (
     deleted_at     timestamptz,
     PRIMARY KEY (guild_id, task_id),
     CHECK (status <> 'in_progress' OR assignee IS NOT NULL),
-    CHECK ((status = 'blocked') <= (blocked_by <> '[]')),
+    CHECK (status <> 'blocked' OR blocked_by <> '[]'),
     CHECK (status NOT IN ('pending', 'in_progress') OR blocked_by = '[]')
 );
 CREATE INDEX tasks_in_order ON tasks (guild_id, created_at, ordinal, task_id)
