@@ -1,6 +1,7 @@
 """The load client counts what came back, and the gateway's goals read the right figures."""
 
 import pytest
+
 from benchmarks.gateway import goals
 from benchmarks.load import Seen, reply_end, request
 
