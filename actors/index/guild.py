@@ -72,6 +72,8 @@ class GuildIndex:
         self._passages: list[Passage] = []
         self._owners: list[str] = []
         self._alive: Mask = np.zeros(_FIRST_CAPACITY, dtype=np.bool_)
+        self._living = 0
+        self._embedded = 0
 
     # --- changing -----------------------------------------------------------------------------
 
@@ -101,6 +103,8 @@ class GuildIndex:
         if entry is None:
             return
         self._alive[list(entry.slots)] = False
+        self._living -= len(entry.slots)
+        self._embedded -= sum(slot in self._dense for slot in entry.slots)
         for name in names.keys(entry.source):
             self._named[name].discard(source_id)
             if not self._named[name]:
@@ -130,19 +134,17 @@ class GuildIndex:
     @property
     def passages(self) -> int:
         """Passages that can be found."""
-        return int(self._alive.sum())
+        return self._living
 
     @property
     def dead(self) -> int:
         """Slots of passages that were replaced or removed."""
-        return len(self._passages) - self.passages
+        return len(self._passages) - self._living
 
     @property
     def without_vector(self) -> int:
         """Passages that only the lexical leg can find."""
-        return sum(
-            slot not in self._dense for entry in self._entries.values() for slot in entry.slots
-        )
+        return self._living - self._embedded
 
     def sources(self, selection: Selection) -> Iterator[Source]:
         """Every source that the selection admits."""
@@ -250,6 +252,7 @@ class GuildIndex:
         self._passages.append(replace(passage, vector=None))  # the dense leg holds it
         self._owners.append(source_id)
         self._alive[slot] = True
+        self._living += 1
         return slot
 
     def _same_passages(self, entry: _Entry, passages: Sequence[Passage]) -> bool:
@@ -260,6 +263,7 @@ class GuildIndex:
         for slot, passage in zip(slots, passages, strict=True):
             if passage.vector is not None and slot not in self._dense:
                 self._dense.add(slot, passage.vector)
+                self._embedded += 1
 
     def _with_vector(self, slot: int) -> Passage:
         return replace(self._passages[slot], vector=self._dense.vector(slot))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from actors.events import Evidence
 from actors.index import names
 from actors.index.guild import Found, GuildIndex
-from actors.index.passage import Passage, Selection, Source, Vector
+from actors.index.passage import Selection, Source, Vector
 from actors.rag.messages import FindEvidence
 
 MIN_COVERAGE = 0.6  # share of the question's rarity that stands in the source
@@ -57,7 +57,7 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class _Match:
     source: Source
-    passage: Passage
+    excerpt: str
     score: float
     strong: bool
     reasons: tuple[str, ...]
@@ -68,7 +68,7 @@ class _Match:
             source_id=self.source.source_id,
             external_id=self.source.external_id,
             title=self.source.title,
-            excerpt=_excerpt(self.passage.text),
+            excerpt=self.excerpt,
             score=round(self.score, 4),
             strong=self.strong,
             reasons=self.reasons,
@@ -89,8 +89,8 @@ class Lines:
         return next((line for line in self.runbooks if line.strong), None)
 
 
-def question(query: FindEvidence) -> Question:
-    """What to ask the index about an incident."""
+def question(query: FindEvidence, max_chars: int) -> Question:
+    """What to ask the index about an incident; of long texts only the beginning."""
     labels = {(name, value) for name, value in query.labels.items() if name not in _PASSING_LABELS}
     sentence = [*query.alert_names, query.title]
     if query.description and query.description != query.title:
@@ -99,8 +99,8 @@ def question(query: FindEvidence) -> Question:
     links = {key for url in query.runbook_urls for key in names.url_keys(url)}
     return Question(
         incident_id=query.incident_id,
-        words=" ".join(dict.fromkeys([*sentence, *query.affected_systems])),
-        meaning="\n".join(dict.fromkeys(sentence)),
+        words=" ".join(dict.fromkeys([*sentence, *query.affected_systems]))[:max_chars],
+        meaning="\n".join(dict.fromkeys(sentence))[:max_chars],
         names=frozenset(keys - {""}),
         links=frozenset(links),
         labels=frozenset(labels),
@@ -158,7 +158,8 @@ def _judge(
 ) -> _Match:
     source = index.source(source_id)
     assert source is not None  # noqa: S101  # it was found in this index a moment ago
-    passage = hits[0].passage if hits else index.passages_of(source_id)[0]
+    passages = [hit.passage for hit in hits] or index.passages_of(source_id)
+    excerpt = _excerpt(passages[0].text) if passages else source.title
     coverage = coverage_of(source_id)
     cosine = max((hit.dense.score for hit in hits if hit.dense is not None), default=0.0)
     fused = hits[0].score if hits else 0.0
@@ -180,7 +181,7 @@ def _judge(
     strong = named or (agreed and (not asked.names or not names.names_one_alert(source)))
     share = len(shared) / len(asked.labels) if asked.labels else 0.0
     score = _score(source, named, share, fused, (coverage + cosine) / 2)
-    return _Match(source, passage, score, strong, tuple(reasons))
+    return _Match(source, excerpt, score, strong, tuple(reasons))
 
 
 def _score(source: Source, named: bool, labels: float, fused: float, likeness: float) -> float:

@@ -1,0 +1,66 @@
+"""The RAG sage as a Ray actor."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from actors.embedding.messages import Embed, Embeddings
+from actors.rag.backlog import Backlog
+from actors.rag.finder import Finder
+from actors.rag.library import Library
+from actors.rag.postgres import PostgresRagStore
+from actors.rag.sage import RagSage
+from actors.runtime.host import Host
+from actors.runtime.member import Member
+from actors.runtime.message import Context, Handlers
+from actors.runtime.pool import Asker
+from actors.storage.database import Database
+from actors.storage.inbox import Inbox
+from actors.storage.log import LogReader
+
+_LOG_CONNECTIONS = 1
+
+
+class PoolEmbedder:
+    """`Embedder` in the embedding pool."""
+
+    def __init__(self, pool: Asker) -> None:
+        self._pool = pool
+
+    async def embed(
+        self, texts: Sequence[str], context: Context, *, urgent: bool, timeout_s: float
+    ) -> Embeddings:
+        """See `Embedder.embed`."""
+        message = Embed(context=context, texts=tuple(texts), urgent=urgent)
+        return await self._pool.ask(message, timeout_s=timeout_s)
+
+
+class RagMember(Member):
+    """Holds every guild's index; two background tasks keep it up with the log and the embedder."""
+
+    async def open(self, host: Host) -> Handlers:
+        """Connects, loads the indexes, and only then answers."""
+        settings = host.settings.index
+        database = await host.database()
+        host.use_ledger(Inbox(database))
+        url = host.settings.log_database_url.get_secret_value()
+        log_database = await Database.open(
+            url, host.settings.database, connections=_LOG_CONNECTIONS
+        )
+        host.on_close(log_database.close)
+        store = PostgresRagStore(database, log_database)
+        library = Library(store, LogReader(log_database), settings)
+        host.on_close(library.close)
+        await library.load()
+        embedder = PoolEmbedder(host.pool("embedding"))
+        backlog = Backlog(store, library, embedder, settings)
+        for work in (library.follow(), backlog.run()):
+            host.on_close(_ender(asyncio.create_task(work)))
+        return RagSage(store, Finder(store, library, embedder, settings), settings).handlers()
+
+
+def _ender(task: "asyncio.Task[None]") -> Callable[[], Awaitable[None]]:
+    async def end() -> None:
+        task.cancel()
+        await asyncio.wait([task])
+
+    return end

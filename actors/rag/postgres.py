@@ -1,0 +1,429 @@
+"""The RAG sage's store in PostgreSQL."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+import numpy as np
+
+from actors.errors import NotFound, VersionConflict
+from actors.events import DocumentIndexed
+from actors.index.passage import Passage, Vector
+from actors.rag import domain
+from actors.rag.domain import Indexed
+from actors.rag.messages import Document
+from actors.rag.store import Change, Loaded, Pending
+from actors.runtime.message import Command, GuildId, ReplyT
+from actors.storage import inbox, outbox
+from actors.storage.database import Database, Transaction
+
+_DOCUMENT = """
+SELECT d.document_id, d.external_id, d.created_at, v.version, v.title, v.content, v.content_type,
+       v.content_sha256, v.source_url, v.kind, v.tags, v.alert_names, v.labels, v.metadata,
+       v.stored_at, CASE WHEN v.version < d.version THEN 'active' ELSE d.status END AS status
+FROM documents d JOIN document_versions v USING (guild_id, document_id)
+WHERE d.guild_id = $1
+"""
+
+_PUT_DOCUMENT = """
+INSERT INTO documents (guild_id, document_id, external_id, version, status, content_sha256,
+                       created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (guild_id, document_id) DO UPDATE
+SET version = excluded.version, status = excluded.status,
+    content_sha256 = excluded.content_sha256, updated_at = excluded.updated_at
+WHERE documents.version = excluded.version - 1
+"""
+
+_PUT_VERSION = """
+INSERT INTO document_versions (guild_id, document_id, version, title, content, content_type,
+                               content_sha256, source_url, kind, tags, alert_names, labels,
+                               metadata, stored_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13::jsonb, $14)
+"""
+
+_PUT_SOURCE = """
+INSERT INTO sources (guild_id, source_id, source_type, source_version, index_version, external_id,
+                     title, body, kind, status, tags, alert_names, labels, urls, removed)
+VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13, $14)
+ON CONFLICT (guild_id, source_id) DO UPDATE
+SET source_version = excluded.source_version, index_version = sources.index_version + 1,
+    external_id = excluded.external_id, title = excluded.title, body = excluded.body,
+    kind = excluded.kind, status = excluded.status, tags = excluded.tags,
+    alert_names = excluded.alert_names, labels = excluded.labels, urls = excluded.urls,
+    removed = excluded.removed
+WHERE sources.source_version < excluded.source_version
+RETURNING index_version
+"""
+
+# One statement: the old passages leave, and their vectors go to the new ones of the same text.
+_REPLACE_CHUNKS = """
+WITH old AS (
+    DELETE FROM chunks WHERE guild_id = $1 AND source_id = $2
+    RETURNING embedded_text, embedding, model_id
+), kept AS (
+    SELECT DISTINCT ON (embedded_text) embedded_text, embedding, model_id
+    FROM old WHERE embedding IS NOT NULL ORDER BY embedded_text
+)
+INSERT INTO chunks (guild_id, chunk_id, source_id, position, heading, body, char_start, char_end,
+                    embedded_text, embedding, model_id)
+SELECT $1, new.chunk_id, $2, new.position, new.heading, new.body, new.char_start, new.char_end,
+       new.embedded_text, kept.embedding, kept.model_id
+FROM unnest($3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::int[], $9::bytea[])
+     AS new(chunk_id, position, heading, body, char_start, char_end, embedded_text)
+LEFT JOIN kept USING (embedded_text)
+"""
+
+_SOURCE = """
+SELECT source_id, source_type, source_version, external_id, title, kind, status, tags, alert_names,
+       labels, urls, removed
+"""
+
+_CHUNKS = """
+SELECT source_id, chunk_id, position, heading, body, char_start, char_end,
+       vector_send(embedding) AS embedding
+FROM chunks WHERE guild_id = $1 AND source_id = ANY($2) ORDER BY source_id, position
+"""
+
+# A claim, not a lock: an open transaction would hold back every reader of the log.
+_CLAIM = """
+UPDATE chunks SET claimed_until = now() + make_interval(secs => $3)
+FROM sources
+WHERE chunks.guild_id = $1 AND sources.guild_id = $1 AND sources.source_id = chunks.source_id
+  AND chunks.chunk_id IN (
+    SELECT chunk_id FROM chunks
+    WHERE guild_id = $1 AND embedding IS NULL
+      AND (claimed_until IS NULL OR claimed_until < now())
+    ORDER BY chunk_id LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING chunks.chunk_id, chunks.source_id, sources.title, chunks.heading, chunks.body
+"""
+
+_ATTACH = """
+UPDATE chunks SET embedding = new.embedding::vector, model_id = $4, claimed_until = NULL
+FROM unnest($2::text[], $3::text[]) AS new(chunk_id, embedding)
+WHERE guild_id = $1 AND chunks.chunk_id = new.chunk_id AND chunks.embedding IS NULL
+RETURNING source_id
+"""
+
+_COMPLETE = """
+UPDATE sources SET index_version = index_version + 1
+WHERE guild_id = $1 AND source_id = ANY($2) AND NOT EXISTS (
+    SELECT FROM chunks WHERE chunks.guild_id = $1 AND chunks.source_id = sources.source_id
+      AND chunks.embedding IS NULL)
+RETURNING source_id, source_type, source_version, index_version,
+    (SELECT count(*) FROM chunks
+     WHERE chunks.guild_id = $1 AND chunks.source_id = sources.source_id)::int AS chunk_count
+"""
+
+
+class PostgresRagStore:
+    """`RagStore` on PostgreSQL with pgvector.
+
+    Args:
+        database: as role ``guild_app``; one guild a transaction.
+        log_database: as role ``guild_log``, which may list the guilds.
+    """
+
+    def __init__(self, database: Database, log_database: Database) -> None:
+        self._database = database
+        self._log_database = log_database
+
+    async def find(
+        self, guild_id: GuildId, external_id: str | None, content_sha256: str
+    ) -> Document | None:
+        """See `RagStore.find`."""
+        column, key = (
+            ("d.external_id", external_id)
+            if external_id is not None
+            else ("d.external_id IS NULL AND d.content_sha256", content_sha256)
+        )
+        async with self._database.read(guild_id) as tx:
+            row = await tx.fetchrow(
+                f"{_DOCUMENT} AND {column} = $2 AND v.version = d.version", guild_id, key
+            )
+        return None if row is None else _document(row)
+
+    async def document(
+        self, guild_id: GuildId, document_id: str, version: int | None = None
+    ) -> Document:
+        """See `RagStore.document`."""
+        async with self._database.read(guild_id) as tx:
+            row = await tx.fetchrow(
+                f"{_DOCUMENT} AND d.document_id = $2 AND v.version = coalesce($3, d.version)",
+                guild_id,
+                document_id,
+                version,
+            )
+        if row is None:
+            raise NotFound("document", document_id)
+        return _document(row)
+
+    async def source(self, guild_id: GuildId, source_id: str) -> Indexed | None:
+        """See `RagStore.source`."""
+        async with self._database.read(guild_id) as tx:
+            row = await tx.fetchrow(
+                f"{_SOURCE}, body FROM sources WHERE guild_id = $1 AND source_id = $2",
+                guild_id,
+                source_id,
+            )
+        return None if row is None else _indexed(row)
+
+    async def text(self, guild_id: GuildId, source_id: str, version: int) -> str | None:
+        """See `RagStore.text`."""
+        async with self._database.read(guild_id) as tx:
+            found: str | None = await tx.fetchval(
+                "SELECT content FROM document_versions"
+                " WHERE guild_id = $1 AND document_id = $2 AND version = $3"
+                " UNION ALL SELECT body FROM sources WHERE guild_id = $1 AND source_id = $2"
+                " AND source_version = $3 AND source_type <> 'document'",
+                guild_id,
+                source_id,
+                version,
+            )
+        return found
+
+    async def commit(
+        self, cause: Command[ReplyT], reply: ReplyT, change: Change | None = None
+    ) -> None:
+        """See `RagStore.commit`."""
+        guild_id = cause.context.caller.guild_id
+        async with self._database.transaction(guild_id) as tx:
+            if change is not None:
+                if change.document is not None:
+                    await _put_document(tx, guild_id, change.document)
+                await _put_source(tx, cause, change)
+            await inbox.record(tx, cause, reply)
+
+    async def guilds(self) -> list[GuildId]:
+        """See `RagStore.guilds`."""
+        async with self._log_database.across_guilds() as tx:
+            rows = await tx.fetch("SELECT guild_id FROM guilds ORDER BY guild_id")
+        return [GuildId(row["guild_id"]) for row in rows]
+
+    async def page(self, guild_id: GuildId, after: str, limit: int) -> list[Loaded]:
+        """See `RagStore.page`."""
+        async with self._database.read(guild_id) as tx:
+            rows = await tx.fetch(
+                f"{_SOURCE} FROM sources WHERE guild_id = $1 AND source_id > $2 AND NOT removed"
+                " ORDER BY source_id LIMIT $3",
+                guild_id,
+                after,
+                limit,
+            )
+            return await _with_passages(tx, guild_id, rows)
+
+    async def load(self, guild_id: GuildId, source_ids: Sequence[str]) -> list[Loaded]:
+        """See `RagStore.load`."""
+        async with self._database.read(guild_id) as tx:
+            rows = await tx.fetch(
+                f"{_SOURCE} FROM sources WHERE guild_id = $1 AND source_id = ANY($2)"
+                " AND NOT removed ORDER BY source_id",
+                guild_id,
+                list(source_ids),
+            )
+            return await _with_passages(tx, guild_id, rows)
+
+    async def claim(self, guild_id: GuildId, limit: int, claim_s: float) -> list[Pending]:
+        """See `RagStore.claim`."""
+        async with self._database.transaction(guild_id) as tx:
+            rows = await tx.fetch(_CLAIM, guild_id, limit, claim_s)
+        return [
+            Pending(
+                chunk_id=row["chunk_id"],
+                source_id=row["source_id"],
+                to_embed=domain.to_embed(row["title"], row["heading"], row["body"]),
+            )
+            for row in rows
+        ]
+
+    async def attach(
+        self, cause: Command[None], vectors: Mapping[str, Sequence[float]], model_id: str
+    ) -> None:
+        """See `RagStore.attach`."""
+        guild_id = cause.context.caller.guild_id
+        texts = [
+            json.dumps([round(float(number), 7) for number in one]) for one in vectors.values()
+        ]
+        async with self._database.transaction(guild_id) as tx:
+            # Locked in one order, so that two members never wait for each other.
+            await tx.execute(
+                "SELECT FROM chunks WHERE guild_id = $1 AND chunk_id = ANY($2)"
+                " ORDER BY chunk_id FOR UPDATE",
+                guild_id,
+                list(vectors),
+            )
+            changed = await tx.fetch(_ATTACH, guild_id, list(vectors), texts, model_id)
+            sources = sorted({row["source_id"] for row in changed})
+            await tx.execute(
+                "SELECT FROM sources WHERE guild_id = $1 AND source_id = ANY($2)"
+                " ORDER BY source_id FOR UPDATE",
+                guild_id,
+                sources,
+            )
+            for row in await tx.fetch(_COMPLETE, guild_id, sources):
+                await outbox.append(
+                    tx,
+                    cause=cause,
+                    aggregate_id=_aggregate(row["source_id"]),
+                    version_before=row["index_version"] - 1,
+                    payloads=[
+                        DocumentIndexed(
+                            source_type=row["source_type"],
+                            source_id=row["source_id"],
+                            source_version=row["source_version"],
+                            chunk_count=row["chunk_count"],
+                            leg="dense",
+                        )
+                    ],
+                )
+
+
+def _aggregate(source_id: str) -> str:
+    """The index entry of a source has versions of its own."""
+    return f"{source_id}/index"
+
+
+async def _put_document(tx: Transaction, guild_id: GuildId, document: Document) -> None:
+    try:
+        status = await tx.execute(
+            _PUT_DOCUMENT,
+            guild_id,
+            document.document_id,
+            document.external_id,
+            document.version,
+            document.status,
+            document.content_sha256,
+            document.created_at,
+            document.updated_at,
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise VersionConflict("document", document.document_id) from error
+    if status != "INSERT 0 1":
+        raise VersionConflict("document", document.document_id)
+    await tx.execute(
+        _PUT_VERSION,
+        guild_id,
+        document.document_id,
+        document.version,
+        document.title,
+        document.content,
+        document.content_type,
+        document.content_sha256,
+        document.source_url,
+        document.kind,
+        list(document.tags),
+        list(document.alert_names),
+        json.dumps(dict(document.labels)),
+        json.dumps(dict(document.metadata)),
+        document.updated_at,
+    )
+
+
+async def _put_source(tx: Transaction, cause: Command[Any], change: Change) -> None:
+    guild_id, source = cause.context.caller.guild_id, change.source
+    index_version = await tx.fetchval(
+        _PUT_SOURCE,
+        guild_id,
+        source.source_id,
+        source.type,
+        source.version,
+        source.external_id,
+        source.title,
+        "" if source.type == "document" else source.body,
+        source.kind,
+        source.status,
+        list(source.tags),
+        list(source.names),
+        json.dumps(dict(source.labels)),
+        list(source.urls),
+        source.removed,
+    )
+    if index_version is None:
+        raise VersionConflict(source.type, source.source_id)
+    chunks = change.chunks
+    await tx.execute(
+        _REPLACE_CHUNKS,
+        guild_id,
+        source.source_id,
+        [chunk.chunk_id for chunk in chunks],
+        [chunk.position for chunk in chunks],
+        [chunk.heading for chunk in chunks],
+        [chunk.text for chunk in chunks],
+        [chunk.char_start for chunk in chunks],
+        [chunk.char_end for chunk in chunks],
+        [chunk.digest for chunk in chunks],
+    )
+    await outbox.append(
+        tx,
+        cause=cause,
+        aggregate_id=_aggregate(source.source_id),
+        version_before=index_version - 1,
+        payloads=[domain.announcement(source, len(chunks))],
+    )
+
+
+async def _with_passages(
+    tx: Transaction, guild_id: GuildId, rows: Sequence[asyncpg.Record]
+) -> list[Loaded]:
+    sources = [domain.searchable(_indexed(row)) for row in rows]
+    found: dict[str, list[Passage]] = {source.source_id: [] for source in sources}
+    for row in await tx.fetch(_CHUNKS, guild_id, list(found)):
+        found[row["source_id"]].append(
+            Passage(
+                chunk_id=row["chunk_id"],
+                position=row["position"],
+                heading=row["heading"],
+                text=row["body"],
+                char_start=row["char_start"],
+                char_end=row["char_end"],
+                vector=_vector(row["embedding"]),
+            )
+        )
+    return [(source, found[source.source_id]) for source in sources]
+
+
+def _vector(sent: bytes | None) -> Vector | None:
+    """What ``vector_send`` gives: two 16-bit numbers, then big-endian floats."""
+    if sent is None:
+        return None
+    return np.frombuffer(sent, dtype=">f4", offset=4).astype(np.float32)
+
+
+def _indexed(row: asyncpg.Record) -> Indexed:
+    return Indexed(
+        source_id=row["source_id"],
+        type=row["source_type"],
+        version=row["source_version"],
+        title=row["title"],
+        body=row.get("body", ""),
+        external_id=row["external_id"],
+        kind=row["kind"],
+        status=row["status"],
+        tags=tuple(row["tags"]),
+        names=tuple(row["alert_names"]),
+        labels=json.loads(row["labels"]),
+        urls=tuple(row["urls"]),
+        removed=row["removed"],
+    )
+
+
+def _document(row: asyncpg.Record) -> Document:
+    return Document(
+        document_id=row["document_id"],
+        external_id=row["external_id"],
+        version=row["version"],
+        title=row["title"],
+        content=row["content"],
+        content_type=row["content_type"],
+        content_sha256=row["content_sha256"],
+        source_url=row["source_url"],
+        kind=row["kind"],
+        tags=tuple(row["tags"]),
+        alert_names=tuple(row["alert_names"]),
+        labels=json.loads(row["labels"]),
+        metadata=json.loads(row["metadata"]),
+        status=row["status"],
+        created_at=row["created_at"],
+        updated_at=row["stored_at"],
+    )

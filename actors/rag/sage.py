@@ -1,0 +1,116 @@
+"""The RAG sage: keeps documents, hears of everything else, and finds."""
+
+from datetime import datetime
+
+from actors import clock
+from actors.errors import ValidationError
+from actors.events import DeliverEvent
+from actors.rag import domain, projection
+from actors.rag.finder import Finder
+from actors.rag.messages import (
+    Ask,
+    DeleteDocument,
+    Document,
+    FindEvidence,
+    GetDocument,
+    GetIndexStatus,
+    Search,
+    StoredDocument,
+    StoreDocument,
+)
+from actors.rag.store import Change, RagStore
+from actors.runtime.message import Handlers
+from actors.settings import IndexSettings
+
+
+class RagSage:
+    """Commands are loaded, decided and committed here; questions go to the `Finder`."""
+
+    def __init__(
+        self,
+        store: RagStore,
+        finder: Finder,
+        settings: IndexSettings,
+        *,
+        now: clock.Now = clock.now,
+        new_id: clock.NewId = clock.new_id,
+    ) -> None:
+        self._store = store
+        self._finder = finder
+        self._settings = settings
+        self._now = now
+        self._new_id = new_id
+
+    def handlers(self) -> Handlers:
+        """Which method answers which message."""
+        return {
+            StoreDocument: self.store_document,
+            GetDocument: self.get_document,
+            DeleteDocument: self.delete_document,
+            DeliverEvent: self.deliver,
+            Search: self._finder.search,
+            FindEvidence: self._finder.find_evidence,
+            Ask: self._finder.answer,
+            GetIndexStatus: self._finder.status,
+        }
+
+    async def store_document(self, command: StoreDocument) -> StoredDocument:
+        """Stores a document or its next version; what is stored already stays as it is.
+
+        Raises:
+            ValidationError: it is blank, too long, or says something impossible.
+            VersionConflict: somebody else stored a version meanwhile.
+        """
+        filled = domain.parse(command, self._settings.max_document_chars)
+        present = await self._store.find(
+            filled.context.caller.guild_id, filled.external_id, domain.sha256(filled.content)
+        )
+        now = self._now()
+        document = domain.store(present, filled, self._new_id("doc"), now)
+        change = self._change(document, now)
+        reply = domain.reply_of(document, len(change.chunks), changed=document is not present)
+        await self._store.commit(command, reply, change if reply.changed else None)
+        return reply
+
+    async def get_document(self, query: GetDocument) -> Document:
+        """One document, also a deleted one: citations stay good.
+
+        Raises:
+            NotFound: there is none, or it never came to that version.
+        """
+        if query.version is not None and not 1 <= query.version < 1 << 31:
+            raise ValidationError("version", "out of range")
+        return await self._store.document(
+            query.context.caller.guild_id, query.document_id, query.version
+        )
+
+    async def delete_document(self, command: DeleteDocument) -> None:
+        """Takes a document out of every search; a repeat does nothing.
+
+        Raises:
+            NotFound: there is none.
+            VersionConflict: it is not at the expected version.
+        """
+        guild_id = command.context.caller.guild_id
+        document = await self._store.document(guild_id, command.document_id)
+        now = self._now()
+        deleted = domain.delete(document, command.expected_version, now)
+        change = self._change(deleted, now) if deleted is not document else None
+        await self._store.commit(command, None, change)
+
+    async def deliver(self, command: DeliverEvent) -> None:
+        """Brings search up to one event of another sage; a repeat does nothing."""
+        event = command.event
+        before = await self._store.source(event.guild_id, event.aggregate_id)
+        after = projection.project(before, event, self._settings.max_source_chars)
+        change = None
+        if after is not None:
+            chunks = domain.chunks(after, self._settings.chunk_max_words, event.occurred_at)
+            change = Change(source=after, chunks=chunks)
+        await self._store.commit(command, None, change)
+
+    def _change(self, document: Document, now: datetime) -> Change:
+        source = domain.source_of(document)
+        markdown = document.content_type == "text/markdown"
+        chunks = domain.chunks(source, self._settings.chunk_max_words, now, markdown=markdown)
+        return Change(source=source, chunks=chunks, document=document)
