@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from cluster.process import parse_stat
@@ -29,8 +30,18 @@ class Marked:
 
     @property
     def program(self) -> str:
-        """Name of the program, without its folder."""
-        return Path(self.argv[0]).name if self.argv else ""
+        """Name of the program, without its folder and without a title it gave itself."""
+        return Path(self.argv[0].split(" ")[0]).name if self.argv else ""
+
+    @property
+    def title(self) -> str:
+        """A short name for people: the program, or what an interpreter runs."""
+        if not self.program.startswith("python"):
+            return self.program
+        for option, argument in pairwise(self.argv):
+            if option == "-m" or argument.endswith(".py"):
+                return Path(argument).name
+        return self.program
 
 
 def environment(stack_id: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,10 @@ class GcsStore:
     password: str
 
 
+GCS = "gcs_server"
+SERVERS = ("postgres", "valkey-server", "unshare")  # share the marker with Ray, and are not Ray
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Executed:
     """How a process was executed, read while it lives, so that it can be executed again."""
@@ -45,6 +49,15 @@ class Executed:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     cwd: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """One process that `ray start` left behind; ``process`` once we have executed it again."""
+
+    pid: int
+    executed: Executed
+    process: subprocess.Popen[bytes] | None = None
 
 
 def ray_environment(
@@ -184,10 +197,8 @@ class RayHead:
         self._log = log
         self._environment = dict(environment)
         self._object_store_mib = object_store_mib
-        self._gcs: Executed | None = None
-        self._gcs_pid = 0
+        self._daemons: dict[str, Daemon] = {}
         self._raylet_pid = 0
-        self._gcs_process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
@@ -195,9 +206,16 @@ class RayHead:
         return f"{NODE_ADDRESS}:{self._ports.gcs}"
 
     @property
+    def daemons(self) -> tuple[str, ...]:
+        """What `ray start` left behind and can be executed again: all but the raylet."""
+        return tuple(self._daemons)
+
+    @property
     def pids(self) -> dict[str, int]:
-        """Of the two processes the keeper looks after."""
-        return {"gcs": self._gcs_pid, "raylet": self._raylet_pid}
+        """Of everything the keeper looks after."""
+        return {"raylet": self._raylet_pid} | {
+            name: daemon.pid for name, daemon in self._daemons.items()
+        }
 
     def start(self) -> None:
         """Runs `ray start` to its end, then remembers how the GCS was executed. Blocks.
@@ -225,52 +243,50 @@ class RayHead:
                 raise StackProblem(f"Ray did not start, see {self._log}: {error}") from error
         if status != 0:
             raise StackProblem(f"Ray did not start (exit status {status}), see {self._log}")
-        for process in marker.find(self._stack_id):
-            if process.program == "gcs_server":
-                self._gcs_pid = process.pid
-                self._gcs = read_execution(process.pid)
-            elif process.program == "raylet":
-                self._raylet_pid = process.pid
-        if self._gcs is None or not self._raylet_pid:
+        self._remember(marker.find(self._stack_id))
+        if GCS not in self._daemons or not self._raylet_pid:
             raise StackProblem(f"Ray started without GCS or raylet, see {self._log}")
 
-    @property
-    def gcs_alive(self) -> bool:
-        """Whether the cluster's state is being served."""
-        if self._gcs_process is not None:
-            return self._gcs_process.poll() is None
-        return _alive(self._gcs_pid)
+    def _remember(self, processes: Iterable[marker.Marked]) -> None:
+        for process in processes:
+            if process.parent != os.getpid() or process.program in SERVERS:
+                continue  # a daemon's parent is gone, so it was adopted by us
+            if process.program == "raylet":
+                self._raylet_pid = process.pid
+            elif (executed := read_execution(process.pid)) is not None:
+                self._daemons[process.title] = Daemon(pid=process.pid, executed=executed)
 
     @property
     def raylet_alive(self) -> bool:
         """Whether this node is; without it every worker ends and Ray must start anew."""
         return _alive(self._raylet_pid)
 
-    def restart_gcs(self) -> None:
-        """Executes the dead GCS again, exactly as it was. Only from the main thread."""
-        if self._gcs is None:
-            raise RuntimeError("start() comes first")
-        self._gcs_process = spawn(
-            self._gcs.argv,
-            log=self._log,
-            environment=self._gcs.environment,
-            death_signal=signal.SIGKILL,
-            cwd=self._gcs.cwd,
-        )
-        self._gcs_pid = self._gcs_process.pid
+    def daemon_alive(self, name: str) -> bool:
+        """Whether one of the daemons is."""
+        daemon = self._daemons[name]
+        if daemon.process is not None:
+            return daemon.process.poll() is None
+        return _alive(daemon.pid)
 
-    def stop(self, *, timeout_s: float) -> list[int]:
+    def restart_daemon(self, name: str) -> None:
+        """Executes a dead daemon again, exactly as it was. Only from the main thread."""
+        executed = self._daemons[name].executed
+        process = spawn(
+            executed.argv,
+            log=self._log,
+            environment=executed.environment,
+            death_signal=signal.SIGKILL,
+            cwd=executed.cwd,
+        )
+        self._daemons[name] = Daemon(pid=process.pid, executed=executed, process=process)
+
+    def end(self, *, timeout_s: float) -> list[int]:
         """Ends every process of Ray; returns the pids that would not go. Blocks.
 
         Nothing of ours lives in a worker only, so there is nothing to wait for: PostgreSQL has
         every acknowledged write, and rolls an open transaction back.
         """
-        left = marker.end(
-            self._stack_id, timeout_s=timeout_s, gently=(), spare=("postgres", "valkey-server")
-        )
-        if self._gcs_process is not None:
-            self._gcs_process.poll()
-        return left
+        return marker.end(self._stack_id, timeout_s=timeout_s, spare=SERVERS)
 
 
 def read_execution(pid: int) -> Executed | None:

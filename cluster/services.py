@@ -30,16 +30,14 @@ class Service:
     name: str
     death_signal: signal.Signals
 
-    def __init__(self, folder: Path, *, port: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, *, port: int, environment: Mapping[str, str], log: Path | None
+    ) -> None:
         self.folder = folder
+        self.log = log or folder.with_name(f"{folder.name}.log")
         self.port = port
         self._environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **environment}
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def log(self) -> Path:
-        """What the program printed."""
-        return self.folder.with_name(f"{self.folder.name}.log")
 
     @property
     def pid(self) -> int | None:
@@ -124,6 +122,7 @@ class PostgresServer(Service):
         port: int,
         password: str,
         environment: Mapping[str, str],
+        log: Path | None = None,
         max_connections: int = 100,
         durable: bool = True,
     ) -> None:
@@ -134,10 +133,11 @@ class PostgresServer(Service):
             port: on 127.0.0.1.
             password: of the superuser.
             environment: the marker of the stack.
+            log: what the program prints; default: beside the folder.
             max_connections: of all roles together.
             durable: False only in tests, which may lose everything at a power failure.
         """
-        super().__init__(folder, port=port, environment=environment)
+        super().__init__(folder, port=port, environment=environment, log=log)
         self._password = password
         self._max_connections = max_connections
         self._durable = durable
@@ -245,10 +245,11 @@ class ValkeyServer(Service):
         port: int,
         password: str,
         environment: Mapping[str, str],
+        log: Path | None = None,
         max_memory_mib: int = 256,
     ) -> None:
         """Names everything; starts nothing."""
-        super().__init__(folder, port=port, environment=environment)
+        super().__init__(folder, port=port, environment=environment, log=log)
         self._password = password
         self._max_memory_mib = max_memory_mib
 
@@ -271,6 +272,8 @@ class ValkeyServer(Service):
             "appendonly yes\n"
             "appendfsync everysec\n"
             'save ""\n'
+            # A title would be written over the environment, and with it over the marker.
+            "set-proc-title no\n"
             f"maxmemory {self._max_memory_mib}mb\n"
             "maxmemory-policy noeviction\n"
         )

@@ -1,0 +1,71 @@
+"""The environment that Ray's head starts with, and that every worker, replica and job inherits."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster import marker
+
+# Not for workers: another cluster's address, the owner's rights, an interpreter without its cache.
+_DROPPED = frozenset(
+    {
+        "RAY_ADDRESS",
+        "RAY_API_SERVER_ADDRESS",
+        "RAY_JOB_ID",
+        "GUILD_MIGRATION_DATABASE_URL",
+        "PYTHONDONTWRITEBYTECODE",
+        "PYTHONHOME",
+        "PYTHONSTARTUP",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where the data is and what signs and seals, whoever runs the servers."""
+
+    app_url: str
+    log_url: str
+    owner_url: str
+    redis_url: str
+    jwt_secret: str
+    secret_key: str
+
+
+def worker_environment(
+    caller: Mapping[str, str],
+    *,
+    stack_id: str,
+    addresses: Addresses,
+    ray_address: str,
+    ray: Mapping[str, str],
+) -> dict[str, str]:
+    """The caller's variables with ours above them.
+
+    Args:
+        caller: the environment of `python -m cluster.up`; ``GUILD_…`` settings come from there.
+        stack_id: the marker.
+        addresses: of the data.
+        ray_address: so that a job or an actor finds its own cluster.
+        ray: from `ray_environment`.
+    """
+    kept = {name: value for name, value in caller.items() if name not in _DROPPED}
+    programs = str(Path(sys.executable).parent)
+    root = str(Path(__file__).resolve().parent.parent)
+    return {
+        **kept,
+        # A job's entrypoint runs with the head's PATH: its `python` must be this one.
+        "PATH": os.pathsep.join([programs, kept.get("PATH", os.defpath)]),
+        "PYTHONPATH": os.pathsep.join([root, *filter(None, [kept.get("PYTHONPATH", "")])]),
+        "PYTHONUNBUFFERED": "1",
+        **marker.environment(stack_id),
+        **ray,
+        "DATABASE_URL": addresses.app_url,
+        "GUILD_LOG_DATABASE_URL": addresses.log_url,
+        "REDIS_URL": addresses.redis_url,
+        "JWT_SECRET": addresses.jwt_secret,
+        "SECRET_KEY": addresses.secret_key,
+        "GUILD_RAY_ADDRESS": ray_address,
+    }
