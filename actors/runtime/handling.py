@@ -16,6 +16,7 @@ from actors.runtime import scope
 from actors.runtime.ledger import Ledger, may_be_a_repeat
 from actors.runtime.message import Command, Handlers, Message, Outcome, ReplyT
 from actors.runtime.one_at_a_time import OneAtATime
+from actors.runtime.ping import Ping, pong
 from actors.storage.inbox import AlreadyHandled
 
 _log = structlog.get_logger("elders_guild.runtime")
@@ -25,7 +26,7 @@ class Handling:
     """Turns one message into one `Outcome`, whatever happens."""
 
     def __init__(self, handlers: Handlers, ledger: Ledger | None = None, pool: str = "local"):
-        self._handlers = handlers
+        self._handlers: Handlers = {Ping: pong, **handlers}
         self._ledger = ledger
         self._pool = pool
         self._keys = OneAtATime()

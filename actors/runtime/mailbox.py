@@ -153,12 +153,11 @@ class Mailbox:
         try:
             async with asyncio.timeout(self._settings.submit_timeout_s):
                 answer = await self._port.submit(batch)
-        except (MemberLost, TimeoutError):
-            self._lose([self._sent[one] for one in tickets if one in self._sent], sent=True)
-        else:
             self._deliver(answer)
             self._owed.update((one, answer.incarnation) for one in tickets if one in self._sent)
             self._collect_if_owed()
+        except (MemberLost, TimeoutError):
+            self._lose([self._sent[one] for one in tickets if one in self._sent], sent=True)
         finally:
             self._in_flight -= 1
             self._pump()
