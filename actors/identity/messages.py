@@ -60,6 +60,11 @@ class ClientCredentials(Query[TokenGrant]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReachDatabase(Query[None]):
+    """Asks PostgreSQL for next to nothing; fails with `DependencyUnavailable` when it is away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrincipalView:
     """A user or a client without anything secret."""
 

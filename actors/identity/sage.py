@@ -11,6 +11,7 @@ from actors.identity.messages import (
     Kind,
     LogIn,
     PrincipalView,
+    ReachDatabase,
     ResetPassword,
     TokenGrant,
 )
@@ -45,6 +46,7 @@ class IdentitySage:
             CreateUser: self.create_user,
             CreateClient: self.create_client,
             ResetPassword: self.reset_password,
+            ReachDatabase: self.reach_database,
         }
 
     async def log_in(self, query: LogIn) -> TokenGrant:
@@ -88,6 +90,10 @@ class IdentitySage:
         changed, events = domain.reset_password(user, command, password_hash)
         await self._store.commit(changed, events, cause=command, reply=changed.view())
         return changed.view()
+
+    async def reach_database(self, _: ReachDatabase) -> None:
+        """Looks for a login that nobody can have."""
+        await self._store.guild_of("")
 
     async def _find(self, login: str, kind: Kind) -> Principal | None:
         """The principal that may sign in under this name; None, whatever the reason."""
