@@ -225,6 +225,6 @@ class _translated:  # reads as a word in `with _translated():`
             case asyncpg.PostgresError() if isinstance(error, _LOST_RACE):
                 raise VersionConflict("record", "") from error
             case asyncpg.InterfaceError() if isinstance(error, ValueError):
-                return  # an argument that does not fit its column: a bug of ours
+                return  # a URL or an argument that makes no sense: not an absent server
             case _ if isinstance(error, _AWAY):
                 raise DependencyUnavailable("postgres") from error

@@ -13,6 +13,7 @@ from actors.storage.database import Database
 
 BEGINNING = Position(0, 0)
 
+# `xid` is text here: what sorts by it must name the table, or it sorts text ("1000" below "999").
 _COLUMNS = """
 xid::text AS xid, seq, guild_id, event_id, source, type, aggregate_id, aggregate_version, priority,
 occurred_at, correlation_id, causation_id, principal_id, data
@@ -24,7 +25,7 @@ _READ = f"""
 SELECT {_COLUMNS} FROM events
 WHERE (xid, seq) > ($1::text::xid8, $2)
   AND xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY xid, seq
+ORDER BY events.xid, events.seq
 LIMIT $3
 """  # noqa: S608  # constants only
 
@@ -136,7 +137,8 @@ async def by_ids(database: Database, event_ids: Sequence[str]) -> list[StoredEve
     """These events, of any guild, oldest first; unknown ids are left out. Role ``guild_log``."""
     async with database.across_guilds() as tx:
         rows = await tx.fetch(
-            f"SELECT {_COLUMNS} FROM events WHERE event_id = ANY($1) ORDER BY xid, seq",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM events WHERE event_id = ANY($1)"  # noqa: S608
+            " ORDER BY events.xid, events.seq",
             list(event_ids),
         )
     return [event for row in rows if isinstance(event := from_row(row), StoredEvent)]
@@ -149,7 +151,7 @@ async def of_correlation(
     async with database.read(guild_id) as tx:
         rows = await tx.fetch(
             f"SELECT {_COLUMNS} FROM events WHERE guild_id = $1 AND correlation_id = $2"  # noqa: S608
-            " ORDER BY xid, seq LIMIT $3",
+            " ORDER BY events.xid, events.seq LIMIT $3",
             guild_id,
             correlation_id,
             limit,

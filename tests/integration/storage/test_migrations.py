@@ -1,0 +1,143 @@
+import datetime
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+
+from actors.storage import migrate as migrations
+from actors.storage.migrate import Migration, MigrationError, migrate, shipped
+from cluster.bootstrap import Passwords, bootstrap
+from cluster.services import PostgresServer
+from tests.fixtures.services import PreparedDatabase, run_now
+
+pytestmark = pytest.mark.integration
+
+_PASSWORDS = Passwords(owner="owner-of-tests", app="app-of-tests", log="log-of-tests")
+
+
+_FILES = shipped()
+
+
+@pytest.fixture
+def empty_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """URL of the owner of a database with roles and extension, and nothing else."""
+    made = run_now(bootstrap(postgres_server.admin_url, _PASSWORDS, database="empty"))
+    yield made.owner
+    run_now(_as_admin(postgres_server, "DROP DATABASE empty WITH (FORCE)"))
+
+
+async def _as_admin(server: PostgresServer, statement: str) -> None:
+    connection = await asyncpg.connect(server.admin_url)
+    await connection.execute(statement)
+    await connection.close()
+
+
+async def schema_of(owner_url: str) -> list[tuple[str, str, str]]:
+    connection = await asyncpg.connect(owner_url)
+    rows = await connection.fetch(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns"
+        " WHERE table_schema = 'public' ORDER BY 1, 2"
+    )
+    await connection.close()
+    return [tuple(row) for row in rows]
+
+
+async def test_an_empty_database_is_migrated_once_and_a_second_run_changes_nothing(
+    empty_database: str,
+) -> None:
+    first = await migrate(empty_database)
+    schema = await schema_of(empty_database)
+    second = await migrate(empty_database)
+
+    assert first == [migration.name for migration in shipped()]
+    assert (second, await schema_of(empty_database)) == ([], schema)
+
+
+def test_the_shipped_files_are_numbered_without_gap_or_double() -> None:
+    numbers = [migration.number for migration in shipped()]
+
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] == 1
+
+
+async def test_a_file_that_changed_after_it_was_applied_is_refused(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate(empty_database)
+    first, *rest = shipped()
+    changed = Migration(first.number, first.name, first.sql + "-- a thought")
+    monkeypatch.setattr(migrations, "shipped", lambda: [changed, *rest])
+
+    with pytest.raises(MigrationError, match="was changed after it was applied"):
+        await migrate(empty_database)
+
+
+async def test_a_database_that_is_newer_than_the_code_is_refused(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = Migration(999, "999_later.sql", "CREATE TABLE later (x int);")
+    monkeypatch.setattr(migrations, "shipped", lambda: [*_FILES, later])
+    await migrate(empty_database)
+    monkeypatch.setattr(migrations, "shipped", lambda: _FILES)
+
+    with pytest.raises(MigrationError, match="has migration 999, this version does not know it"):
+        await migrate(empty_database)
+
+
+async def test_a_migration_that_fails_leaves_nothing_of_itself(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate(empty_database)
+    schema = await schema_of(empty_database)
+    broken = Migration(999, "999_broken.sql", "CREATE TABLE half (x int); SELECT 1 / 0;")
+    monkeypatch.setattr(migrations, "shipped", lambda: [*_FILES, broken])
+
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(empty_database)
+
+    assert await schema_of(empty_database) == schema
+
+
+async def test_a_missing_extension_is_told_in_a_sentence(
+    postgres_server: PostgresServer, empty_database: str
+) -> None:
+    admin = postgres_server.admin_url.rpartition("/")[0] + "/empty"
+    connection = await asyncpg.connect(admin)
+    await connection.execute("DROP EXTENSION vector")
+    await connection.close()
+
+    with pytest.raises(MigrationError, match="no `vector` extension"):
+        await migrate(empty_database)
+
+
+async def test_a_row_dated_next_year_inserts(fresh_database: PreparedDatabase) -> None:
+    next_year = datetime.datetime(datetime.date.today().year + 1, 6, 1, tzinfo=datetime.UTC)
+    admin = await asyncpg.connect(fresh_database.admin_url)
+    await admin.execute("INSERT INTO guilds (guild_id, name) VALUES ('gld_1', 'one')")
+
+    await admin.execute(
+        "INSERT INTO events (guild_id, event_id, source, type, aggregate_id, aggregate_version,"
+        " priority, occurred_at, recorded_at, correlation_id, principal_id, data)"
+        " VALUES ('gld_1', 'evt_1', 's', 't', 'a', 1, 'low', $1, $1, 'c', 'p', '{}')",
+        next_year,
+    )
+
+    assert await admin.fetchval("SELECT occurred_at FROM events") == next_year
+    await admin.close()
+
+
+async def test_roles_that_are_missing_are_told_in_a_sentence(older_server: PostgresServer) -> None:
+    with pytest.raises(MigrationError, match="the roles guild_owner, guild_app and guild_log"):
+        await migrate(older_server.admin_url)
+
+
+async def test_postgresql_16_takes_every_migration_twice(older_server: PostgresServer) -> None:
+    made = await bootstrap(older_server.admin_url, _PASSWORDS)
+    connection = await asyncpg.connect(made.owner)
+    version = connection.get_server_version()
+    await connection.close()
+
+    applied = [await migrate(made.owner), await migrate(made.owner)]
+
+    assert version.major == 16
+    assert applied == [[migration.name for migration in shipped()], []]
