@@ -40,7 +40,7 @@ WHERE guild_id = $1 AND record_id = $2 AND version <= $3
   AND $3 <= (SELECT version FROM incidents WHERE guild_id = $1 AND incident_id = $2)
 ORDER BY version DESC LIMIT 1
 """
-_PAGE = """
+PAGE = """
 SELECT record FROM incidents
 WHERE guild_id = $1
   AND ($2::text[] IS NULL OR status = ANY($2))
@@ -147,7 +147,7 @@ class PostgresIncidentStore:
         guild_id = query.context.caller.guild_id
         async with self._database.read(guild_id) as tx:
             rows = await tx.fetch(
-                _PAGE,
+                PAGE,
                 guild_id,
                 [status.value for status in query.statuses] or None,
                 [severity.value for severity in query.severities] or None,
