@@ -61,6 +61,7 @@ class Member:
     async def health(self) -> Snapshot:
         """Answers while the event loop lives; the first question starts the member."""
         self._start()
+        self._workload.sweep()
         metrics.UNFINISHED.labels(self.identity.pool).set(self._workload.unfinished)
         return Snapshot(
             identity=self.identity,

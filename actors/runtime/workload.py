@@ -24,7 +24,13 @@ _log = structlog.get_logger("elders_guild.runtime")
 
 
 class Workload:
-    """What one member has accepted and not yet handed back. Bounded."""
+    """What one member has accepted and not yet handed back. Bounded.
+
+    Attributes:
+        draining: whether new messages are refused.
+        handled: messages handled so far.
+        unfinished: messages running, or done and not yet handed back.
+    """
 
     def __init__(self, pool: str, incarnation: str, run: Run, settings: RuntimeSettings) -> None:
         self._pool = pool
@@ -33,14 +39,9 @@ class Workload:
         self._settings = settings
         self._boxes: dict[str, _Box] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._uncollected = 0
         self.draining = False
         self.handled = 0
-
-    @property
-    def unfinished(self) -> int:
-        """Messages running, or done and not yet handed back."""
-        return len(self._running) + self._uncollected
+        self.unfinished = 0
 
     @property
     def waiting(self) -> int:
@@ -55,6 +56,7 @@ class Workload:
         for envelope in batch.envelopes:
             refusal = self._refusal()
             if refusal is None:
+                self.unfinished += 1
                 task = asyncio.create_task(self._work(envelope, gathering))
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
@@ -67,17 +69,18 @@ class Workload:
 
         Answers empty after the collect timeout, so that a lost caller does not stay for ever.
         """
-        self._sweep()
         box = self._box(caller)
         finished = await box.take(self._settings.collect_timeout_s)
-        self._uncollected -= len(finished)
+        self.unfinished -= len(finished)
         return Answer(self._incarnation, finished)
 
-    async def idle(self) -> None:
-        """Returns when nothing is unfinished; the caller bounds the wait."""
-        while self.unfinished:
-            self._sweep()
-            await asyncio.sleep(0.02)
+    def sweep(self) -> None:
+        """Forgets callers that have not been heard of for long, with what they left behind."""
+        oldest = time.monotonic() - self._settings.uncollected_ttl_s
+        for caller in [name for name, box in self._boxes.items() if box.seen_at < oldest]:
+            box = self._boxes.pop(caller)
+            box.forgotten = True
+            self.unfinished -= len(box.finished)
 
     def _refusal(self) -> ElderGuildError | None:
         if self.draining:
@@ -88,16 +91,17 @@ class Workload:
         return None
 
     async def _work(self, envelope: Envelope, gathering: "_Gathering") -> None:
+        outcome: Outcome[Any]
         try:
             message = unseal(envelope.body)
         except Exception:  # a class that this version does not have
             _log.exception("message_unreadable", pool=self._pool)
-            outcome = Outcome[Any](error=ElderGuildError("a message that cannot be read"))
+            outcome = Outcome(error=ElderGuildError("a message that cannot be read"))
         else:
             outcome = await self._run(message, envelope.timeout_s, envelope.attempt)
         self.handled += 1
-        if not gathering.add(_finished(envelope, outcome)):
-            self._uncollected += 1
+        if gathering.add(_finished(envelope, outcome)):
+            self.unfinished -= 1
 
     def _box(self, caller: str) -> "_Box":
         box = self._boxes.get(caller)
@@ -105,12 +109,6 @@ class Workload:
             box = self._boxes[caller] = _Box()
         box.seen_at = time.monotonic()
         return box
-
-    def _sweep(self) -> None:
-        """Forgets callers that have not been heard of for long, with what they left behind."""
-        oldest = time.monotonic() - self._settings.uncollected_ttl_s
-        for caller in [name for name, box in self._boxes.items() if box.seen_at < oldest]:
-            self._uncollected -= len(self._boxes.pop(caller).finished)
 
 
 class _Box:
@@ -120,6 +118,7 @@ class _Box:
         self.finished: list[Finished] = []
         self.left_waiting = 0
         self.seen_at = 0.0
+        self.forgotten = False
         self._arrived = asyncio.Event()
 
     def put(self, finished: Finished) -> None:
@@ -148,8 +147,10 @@ class _Gathering:
         self._closed = False
 
     def add(self, finished: Finished) -> bool:
-        """Whether the outcome still goes with the batch's own answer."""
+        """Whether this was the last we have to do with it; else it waits to be collected."""
         if self._closed:
+            if self._box.forgotten:
+                return True
             self._box.put(finished)
             return False
         self._finished.append(finished)
