@@ -182,7 +182,7 @@ class GuildIndex:
         selection: Selection,
         limit: int,
         lexical: bool = True,
-        dense_weight: float | None = None,
+        dense_weight: float = fusion.DENSE_WEIGHT,
     ) -> Findings:
         """The best passages for a text.
 
@@ -192,7 +192,7 @@ class GuildIndex:
             selection: what may be found.
             limit: at most so many.
             lexical: False leaves the lexical leg out.
-            dense_weight: share of the dense leg; None lets the legs' scores decide.
+            dense_weight: share of the dense leg where both are asked.
         """
         by_words = self._by_words(text, selection) if lexical else _nothing()
         by_meaning = _nothing()
@@ -204,7 +204,7 @@ class GuildIndex:
             lexical=_aligned(slots, by_words, missing=0.0),
             dense=self._cosines(slots, vector),
         )
-        weight = _weight(legs, lexical, vector is not None, dense_weight)
+        weight = dense_weight if lexical and vector is not None else float(not lexical)
         scores = fusion.fuse(legs, weight)
         best = np.argsort(-scores, kind="stable")[:limit]
         words, meaning = _standings(by_words), _standings(by_meaning)
@@ -283,9 +283,3 @@ def _aligned(slots: Slots, ranking: Ranking, *, missing: float) -> Vector:
 def _standings(ranking: Ranking) -> dict[int, Standing]:
     pairs = zip(ranking.slots.tolist(), ranking.scores.tolist(), strict=True)
     return {slot: Standing(rank, score) for rank, (slot, score) in enumerate(pairs, start=1)}
-
-
-def _weight(legs: Legs, lexical: bool, dense: bool, wanted: float | None) -> float:
-    if not dense or not lexical:
-        return float(dense)
-    return fusion.adaptive_weight(legs) if wanted is None else wanted

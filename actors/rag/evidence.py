@@ -133,9 +133,7 @@ def gather(index: GuildIndex, asked: Question, vector: Vector | None, limit: int
 def _lines(
     index: GuildIndex, asked: Question, vector: Vector | None, selection: Selection, limit: int
 ) -> tuple[Evidence, ...]:
-    findings = index.search(
-        asked.words, vector, selection=selection, limit=_PASSAGES, dense_weight=None
-    )
+    findings = index.search(asked.words, vector, selection=selection, limit=_PASSAGES)
     best: dict[str, list[Found]] = {}
     for found in findings.found:
         if found.source.source_id in best or len(best) < _JUDGED * limit:

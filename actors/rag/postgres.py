@@ -88,14 +88,16 @@ FROM chunks WHERE guild_id = $1 AND source_id = ANY($2) ORDER BY source_id, posi
 
 # A claim, not a lock: an open transaction would hold back every reader of the log.
 _CLAIM = """
-UPDATE chunks SET claimed_until = now() + make_interval(secs => $3)
-FROM sources
-WHERE chunks.guild_id = $1 AND sources.guild_id = $1 AND sources.source_id = chunks.source_id
-  AND chunks.chunk_id IN (
+WITH picked AS MATERIALIZED ( -- or the planner may run it again, and claim more than the limit
     SELECT chunk_id FROM chunks
     WHERE guild_id = $1 AND embedding IS NULL
       AND (claimed_until IS NULL OR claimed_until < now())
-    ORDER BY chunk_id LIMIT $2 FOR UPDATE SKIP LOCKED)
+    ORDER BY chunk_id LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+UPDATE chunks SET claimed_until = now() + make_interval(secs => $3)
+FROM picked, sources
+WHERE chunks.guild_id = $1 AND chunks.chunk_id = picked.chunk_id
+  AND sources.guild_id = $1 AND sources.source_id = chunks.source_id
 RETURNING chunks.chunk_id, chunks.source_id, sources.title, chunks.heading, chunks.body
 """
 
