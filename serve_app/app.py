@@ -1,0 +1,94 @@
+"""The gateway as the one Serve deployment. Wiring, nothing else.
+
+No ``from __future__ import annotations`` here: Serve looks at the annotation of `build`'s parameter
+to validate the arguments, and a string would silently switch that off.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application
+
+from actors import clock, metrics
+from actors.errors import ElderGuildError
+from actors.metrics import Sample
+from actors.runtime import logs
+from actors.runtime.pools import Pools
+from actors.runtime.ray_cluster import SUPERVISOR, NamedActor
+from actors.settings import GuildSettings
+from serve_app.http import create_app
+
+_log = structlog.get_logger("elders_guild.gateway")
+
+
+def build(args: GuildSettings) -> Application:
+    """The Serve application.
+
+    Args:
+        args: fields given in the Serve config; the rest comes from the replica's environment, so
+            that no secret has to stand in a file.
+    """
+
+    def make() -> FastAPI:
+        return replica(args)
+
+    gateway = serve.deployment(name="gateway")(serve.ingress(make)(Gateway))
+    return gateway.bind()
+
+
+class Gateway:
+    """One replica; FastAPI does the work."""
+
+
+def replica(settings: GuildSettings) -> FastAPI:
+    """The application of one replica, with pools found through Ray."""
+    logs.configure(settings.log_level)
+    pools = Pools(settings)
+    hub = _Hub(settings)
+    app = create_app(settings, pools.pool, hub.samples)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        pushing = asyncio.create_task(hub.push_for_ever())
+        try:
+            yield
+        finally:
+            pushing.cancel()
+            await pools.close()
+
+    app.router.lifespan_context = lifespan
+    return app
+
+
+class _Hub:
+    """The supervisor, as the place where the numbers of all processes meet."""
+
+    def __init__(self, settings: GuildSettings) -> None:
+        self._supervisor = NamedActor(SUPERVISOR, settings.ray_namespace)
+        self._process_id = clock.new_id("proc")
+        self._period_s = settings.gateway.metrics_push_s
+
+    async def samples(self) -> Sequence[Sample]:
+        """The sum over all processes; this one's own numbers while the supervisor is away."""
+        try:
+            await self._push()
+            merged: Sequence[Sample] = await self._supervisor.call("samples")
+        except ElderGuildError:
+            return metrics.samples()
+        return merged
+
+    async def push_for_ever(self) -> None:
+        """Hands this process's numbers on, until cancelled."""
+        while True:
+            await asyncio.sleep(self._period_s)
+            try:
+                await self._push()
+            except ElderGuildError as error:
+                _log.warning("metrics_not_pushed", code=error.code)
+
+    async def _push(self) -> None:
+        await self._supervisor.call("report", self._process_id, metrics.samples())

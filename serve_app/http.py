@@ -1,0 +1,173 @@
+"""The gateway as a plain FastAPI application: no Ray, so that a test can run it in process."""
+
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from importlib import metadata
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from actors import metrics
+from actors.errors import ElderGuildError
+from actors.metrics import Sample
+from actors.settings import GuildSettings
+from serve_app import access, openapi
+from serve_app.call import Gateway
+from serve_app.edge import Edge, problem_response
+from serve_app.problems import FieldError, Problem, problem_of
+from serve_app.readiness import PoolOf, Readiness
+from serve_app.route import GuildRoute
+from serve_app.routes import incident, intake, knowledge, oauth, rag, system, task
+from serve_app.schemas.common import ProblemView
+from serve_app.tokens import Tokens, key_ring
+
+_ROUTERS = (
+    system.router,
+    oauth.router,
+    intake.router,
+    incident.router,
+    task.router,
+    knowledge.router,
+    rag.router,
+)
+_MAX_ERRORS = 20
+_ANY_PROBLEM: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemView, "description": text}
+    for status, text in (("4XX", "The request is refused."), ("5XX", "We failed, or are full."))
+}
+
+
+async def _own_samples() -> Sequence[Sample]:
+    return metrics.samples()
+
+
+def create_app(
+    settings: GuildSettings,
+    pool: PoolOf,
+    samples: Callable[[], Awaitable[Sequence[Sample]]] = _own_samples,
+) -> FastAPI:
+    """Builds the application.
+
+    Args:
+        settings: sizes, times, and the secret that signs tokens.
+        pool: gives the pool of a name; called on the running event loop only.
+        samples: the numbers of all processes; the default gives this process's.
+
+    Raises:
+        BadKeyRing: the signing secret is missing or weak.
+        UndeclaredRoute: routes and the table in `access` do not agree.
+    """
+    secret = settings.jwt_secret.get_secret_value()
+    app = FastAPI(
+        title="Elders Guild",
+        version=_version(),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses=_ANY_PROBLEM,
+        exception_handlers={
+            Problem: _problem,
+            ElderGuildError: _expected,
+            HTTPException: _http,
+        },
+    )
+    app.state.gateway = Gateway(
+        settings=settings,
+        pool=pool,
+        tokens=Tokens(key_ring(secret), settings.gateway),
+        samples=samples,
+        readiness=Readiness(pool),
+    )
+    for router in _ROUTERS:
+        app.router.routes.extend(router.routes)
+    _check_declared(app)
+    document = openapi.build(app)
+    app.state.openapi = orjson.dumps(document)
+    app.add_exception_handler(RequestValidationError, _Invalid(openapi.names(document)))
+    app.add_middleware(Edge, settings=settings.gateway, version=_version())
+    return app
+
+
+def routes(app: FastAPI) -> dict[str, GuildRoute]:
+    """All routes, by method and path template."""
+    return {
+        f"{method} {route.path_format}": route
+        for route in app.router.routes
+        if isinstance(route, GuildRoute)
+        for method in route.methods or ()
+    }
+
+
+def _check_declared(app: FastAPI) -> None:
+    foreign = [route for route in app.router.routes if not isinstance(route, GuildRoute)]
+    missing = access.ACCESS.keys() - routes(app).keys()
+    if foreign or missing:
+        raise access.UndeclaredRoute(f"no such route: {sorted(missing)}, no rule: {foreign}")
+
+
+async def _problem(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)  # noqa: S101  # nosec B101  # registered for it
+    return problem_response(request.scope, problem)
+
+
+async def _expected(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ElderGuildError)  # noqa: S101  # nosec B101
+    return problem_response(request.scope, problem_of(error))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """Starlette's own: no such route, or no such method on it."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # nosec B101
+    details = {404: "there is nothing at this address", 405: "the address has no such method"}
+    detail = details.get(error.status_code, "the request cannot be answered")
+    return problem_response(
+        request.scope, Problem(error.status_code, detail, headers=error.headers or {})
+    )
+
+
+class _Invalid:
+    """Answers a request that is not what its route declares: where and why, not what was sent."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+
+    async def __call__(self, request: Request, error: Exception) -> Response:
+        """The problem, with at most a few dozen errors."""
+        assert isinstance(error, RequestValidationError)  # noqa: S101  # nosec B101
+        found = itertools.islice(error.errors(), _MAX_ERRORS)
+        errors = [FieldError(self._pointer(one["loc"]), _reason(one)) for one in found]
+        problem = Problem(422, "the request is not valid", errors=errors)
+        return problem_response(request.scope, problem)
+
+    def _pointer(self, location: Sequence[str | int]) -> str:
+        """Where it is, in our own names. A key that the client made up is shown as ``*``."""
+        return "/".join(
+            str(part) if isinstance(part, int) or part in self._names else "*" for part in location
+        )
+
+
+def _reason(error: Any) -> str:
+    """Pydantic's sentence, which speaks of our limits only; unless it is one that quotes."""
+    known: str = _REASONS.get(error["type"], "")
+    return known or str(error["msg"])
+
+
+_REASONS = {
+    "extra_forbidden": "is not a field of this",
+    "json_invalid": "is not well-formed JSON",
+    "datetime_from_date_parsing": "is no time",
+    "datetime_parsing": "is no time",
+    "datetime_object_invalid": "is no time",
+}
+
+
+def _version() -> str:
+    try:
+        return metadata.version("elders-guild")
+    except metadata.PackageNotFoundError:
+        return "0"

@@ -1,0 +1,83 @@
+"""The OpenAPI document: made from the routes and from the table of rules, so it cannot drift."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from serve_app.access import ACCESS, Body, Rule
+
+Document = dict[str, Any]
+
+_PROBLEM = "application/problem+json"
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A repeat with the same key and body gets the first answer again.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "example": "7f1f3c8e-create-1",
+}
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The ETag of what is changed.",
+    "schema": {"type": "string"},
+    "example": '"3"',
+}
+
+
+def build(app: FastAPI) -> Document:
+    """FastAPI's document, with what the rules add: permissions, headers, the form of problems."""
+    document: Document = get_openapi(
+        title=app.title,
+        version=app.version,
+        routes=app.router.routes,
+        description="A team's operational memory that acts.",
+    )
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _complete(operation, method.upper(), ACCESS[f"{method.upper()} {path}"])
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    }
+    for unused in ("HTTPValidationError", "ValidationError"):
+        components.get("schemas", {}).pop(unused, None)
+    return document
+
+
+def names(document: Document) -> frozenset[str]:
+    """Every name that our API gives to anything; what is none of them was made up by a client."""
+    found = {"body", "query", "path", "header"}
+    for schema in document.get("components", {}).get("schemas", {}).values():
+        found.update(schema.get("properties", ()))
+    for _, operation in _operations(document):
+        found.update(parameter["name"] for parameter in operation.get("parameters", ()))
+    return frozenset(found)
+
+
+def _operations(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def _complete(operation: dict[str, Any], method: str, rule: Rule) -> None:
+    operation["responses"].pop("422", None)
+    for status, response in operation["responses"].items():
+        content = response.get("content", {})
+        if status in ("4XX", "5XX") and "application/json" in content:
+            content[_PROBLEM] = content.pop("application/json")
+    if not rule.public:
+        operation["security"] = [{"bearer": []}]
+        operation["x-permissions"] = sorted(rule.needs)
+    parameters = operation.setdefault("parameters", [])
+    if rule.key_required:
+        parameters.append({**_KEY, "required": True})
+    elif method == "POST" and rule.body is not Body.INTAKE and not rule.public:
+        parameters.append({**_KEY, "required": False})
+    if rule.if_match:
+        parameters.append({**_IF_MATCH, "required": True})
+    if not parameters:
+        del operation["parameters"]

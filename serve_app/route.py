@@ -1,0 +1,170 @@
+"""The class of all our routes: nothing is parsed before it is known that the caller may ask."""
+
+import email.message
+import hashlib
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from actors.errors import NotAuthenticated, NotAuthorized
+from actors.runtime.message import Caller, GuildId
+from actors.settings import GatewaySettings
+from serve_app import strict, trace
+from serve_app.access import Body, Rule, rule_of
+from serve_app.call import CALL, Call, Gateway
+from serve_app.problems import Problem
+
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
+
+NOBODY = Caller(guild_id=GuildId(""), principal_id="anonymous")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_ETAG = re.compile(r'"([1-9][0-9]{0,8})"')
+_BEARER = re.compile(r"[Bb]earer +([^ ]+)")
+
+
+class GuildRoute(APIRoute):
+    """Authenticates, checks the declared permission, then reads and parses the body strictly."""
+
+    def get_route_handler(self) -> Endpoint:
+        """Wraps FastAPI's own handler; an undeclared route fails here, at start-up."""
+        (method,) = tuple(self.methods or {""})
+        path = self.path_format
+        rule = rule_of(method, path)
+        route = f"{method} {path}"
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            trace.of(request.scope).route = path
+            call = _admit(request, rule, route)
+            request.scope[CALL] = call
+            if rule.body is Body.NONE:
+                raw, value = b"", None
+            else:
+                raw, value = await _read(request, rule.body, call.gateway.settings.gateway)
+            if call.key is not None:
+                call.request_hash = _digest(request, value if value is not None else raw)
+            return await inner(ParsedRequest(request, raw, value))
+
+        return handle
+
+
+class ParsedRequest(Request):
+    """A request whose body was read and parsed already, within its bounds."""
+
+    def __init__(self, request: Request, raw: bytes, value: Any) -> None:
+        super().__init__(request.scope, request.receive)
+        self._raw = raw
+        self._value = value
+
+    async def body(self) -> bytes:
+        """The bytes that arrived."""
+        return self._raw
+
+    async def json(self) -> Any:
+        """The value they hold."""
+        return self._value
+
+
+def new_router() -> APIRouter:
+    """A router of `GuildRoute`."""
+    return APIRouter(route_class=GuildRoute, redirect_slashes=False)
+
+
+def _admit(request: Request, rule: Rule, route: str) -> Call:
+    gateway: Gateway = request.app.state.gateway
+    headers = request.headers
+    of = trace.of(request.scope)
+    caller = NOBODY if rule.public else _authenticate(gateway, headers)
+    of.guild_id, of.user_id = caller.guild_id, caller.principal_id
+    for permission in rule.needs:
+        if not caller.may(permission):
+            raise NotAuthorized(permission)
+    return Call(
+        gateway=gateway,
+        caller=caller,
+        route=route,
+        request_id=of.request_id,
+        correlation_id=of.correlation_id,
+        query=request.scope["query_string"],
+        key=_key(headers, rule),
+        expected_version=_version(headers, rule),
+    )
+
+
+def _authenticate(gateway: Gateway, headers: Headers) -> Caller:
+    given = headers.getlist("authorization")
+    match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+    if match is None:
+        raise NotAuthenticated
+    return gateway.tokens.verify(match[1])
+
+
+def _key(headers: Headers, rule: Rule) -> str | None:
+    given = headers.getlist("idempotency-key")
+    if not given:
+        if rule.key_required:
+            raise Problem(400, "this request needs an Idempotency-Key")
+        return None
+    if len(given) != 1 or not _KEY.fullmatch(given[0]):
+        raise Problem(400, "Idempotency-Key is 1 to 255 visible ASCII characters")
+    return given[0]
+
+
+def _version(headers: Headers, rule: Rule) -> int | None:
+    given = headers.getlist("if-match")
+    if not given:
+        if rule.if_match:
+            raise Problem(428, "this request needs If-Match with the ETag of what it changes")
+        return None
+    match = _ETAG.fullmatch(given[0]) if len(given) == 1 else None
+    if match is None:
+        raise Problem(412, "the entity has another version than If-Match says")
+    return int(match[1])
+
+
+async def _read(request: Request, kind: Body, settings: GatewaySettings) -> tuple[bytes, Any]:
+    """The body and, where it is JSON, its value."""
+    sizes = {
+        Body.JSON: settings.max_body_bytes,
+        Body.BULK: settings.max_documents_body_bytes,
+        Body.INTAKE: settings.max_intake_body_bytes,
+        Body.FORM: settings.max_form_bytes,
+    }
+    wanted = _is_form if kind is Body.FORM else _is_json
+    if not wanted(request.headers.get("content-type", "")):
+        raise Problem(415, "the body is not of a media type that this route reads")
+    raw = await strict.read_body(request.receive, request.headers, sizes[kind])
+    if kind is Body.FORM:
+        return raw, None
+    keys = settings.max_json_keys if kind is Body.JSON else settings.max_bulk_json_keys
+    limits = strict.JsonLimits(max_depth=settings.max_json_depth, max_keys=keys)
+    return raw, strict.parse_json(raw, limits)
+
+
+def _is_json(content_type: str) -> bool:
+    if content_type == "application/json":
+        return True
+    message = email.message.Message()
+    message["content-type"] = content_type
+    subtype = message.get_content_subtype()
+    return message.get_content_maintype() == "application" and (
+        subtype == "json" or subtype.endswith("+json")
+    )
+
+
+def _is_form(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded"
+
+
+def _digest(request: Request, body: Any) -> str:
+    """What a repeat under the same key must have in common with the first request."""
+    canonical = body if isinstance(body, bytes) else orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    target = request.scope["path"].encode() + b"?" + request.scope["query_string"]
+    parts = (request.method.encode(), target, canonical)
+    return hashlib.sha256(b"\x1f".join(parts)).hexdigest()

@@ -1,0 +1,56 @@
+"""What one request is called in logs and answers."""
+
+import re
+from collections.abc import MutableMapping
+from typing import Any
+
+from actors import clock
+
+Scope = MutableMapping[str, Any]
+
+_NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_KEY = "guild.trace"
+UNMATCHED = "unmatched"
+
+
+class Trace:
+    """Ids and labels of one request; filled in while it goes through the gateway.
+
+    Attributes:
+        request_id: the client's ``X-Request-Id`` where it is a plain word, else made here.
+        correlation_id: the client's ``X-Correlation-Id`` likewise; what the request causes has it.
+        route: template of the matched route, never the path itself.
+    """
+
+    __slots__ = ("correlation_id", "guild_id", "request_id", "route", "user_id")
+
+    def __init__(self, request_id: str, correlation_id: str) -> None:
+        self.request_id = request_id
+        self.correlation_id = correlation_id
+        self.route = UNMATCHED
+        self.guild_id = ""
+        self.user_id = ""
+
+
+def begin(scope: Scope) -> Trace:
+    """The trace of a request that has just arrived."""
+    request_id = correlation_id = ""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            request_id = _plain(value)
+        elif name == b"x-correlation-id":
+            correlation_id = _plain(value)
+    trace = Trace(request_id or clock.new_id("req"), correlation_id or clock.new_id("cor"))
+    scope[_KEY] = trace
+    return trace
+
+
+def of(scope: Scope) -> Trace:
+    """The trace that `begin` made."""
+    trace: Trace = scope[_KEY]
+    return trace
+
+
+def _plain(value: bytes) -> str:
+    text = value.decode("latin-1")
+    return text if _NAME.fullmatch(text) else ""
