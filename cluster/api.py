@@ -1,0 +1,236 @@
+"""The guild's HTTP API as the operator's tools call it: signed in, patient, and safe to repeat.
+
+A call goes out again when the connection failed, when the answer says that it may, or when what
+answered is not the guild (its answers carry ``Guild-Version``). Every POST carries an
+``Idempotency-Key`` that stays the same for all of its repeats, so nothing happens twice.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+API = "/api/v1"
+
+Json = dict[str, Any]
+SignIn = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+
+_AGAIN = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
+
+
+class ApiProblem(Exception):
+    """The API said no, or nothing at all for longer than we wait. One sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(status, sentence)
+        self.status = status
+        self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A good answer.
+
+    Attributes:
+        attempts: how often the request was sent until it was given.
+    """
+
+    body: Json
+    version: int | None
+    position: str | None
+    attempts: int
+
+
+def with_password(login: str, password: str) -> SignIn:
+    """Signs a person in."""
+
+    async def sign_in(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post("/oauth/login", json={"login": login, "password": password})
+
+    return sign_in
+
+
+def with_client_credentials(client_id: str, secret: str) -> SignIn:
+    """Signs a program in, as Alertmanager does it."""
+
+    async def sign_in(client: httpx.AsyncClient) -> httpx.Response:
+        form = {"grant_type": "client_credentials"}
+        return await client.post("/oauth/token", data=form, auth=(client_id, secret))
+
+    return sign_in
+
+
+class Api:
+    """One identity's way to one guild. An async context manager; not for several event loops."""
+
+    def __init__(
+        self,
+        base_url: str,
+        sign_in: SignIn,
+        *,
+        patience_s: float = 60.0,
+        timeout_s: float = 20.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            base_url: of the API, without a path.
+            sign_in: how a token is got; asked again when one has expired.
+            patience_s: how long one call is repeated.
+            timeout_s: of one attempt.
+            transport: another way to the server, for tests.
+        """
+        self._client = httpx.AsyncClient(
+            base_url=base_url, timeout=timeout_s, transport=transport, trust_env=False
+        )
+        self._sign_in = sign_in
+        self._patience_s = patience_s
+        self._token: str | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.aclose()
+
+    async def get(self, path: str, **query: str | int) -> Reply:
+        """Reads. Raises `ApiProblem`."""
+        return await self._call("GET", path, params=query)
+
+    async def post(self, path: str, body: Json | None = None, *, key: str | None = None) -> Reply:
+        """Does something once, however often it is sent; ``key`` names it. Raises `ApiProblem`."""
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return await self._call("POST", path, json=body, headers=headers)
+
+    async def patch(self, path: str, body: Json, *, version: int, key: str) -> Reply:
+        """Changes what has this version. Raises `ApiProblem`."""
+        headers = {"If-Match": f'"{version}"', "Idempotency-Key": key}
+        return await self._call("PATCH", path, json=body, headers=headers)
+
+    async def until(
+        self,
+        path: str,
+        done: Callable[[Json], bool] = lambda _: True,
+        *,
+        timeout_s: float,
+        every_s: float = 0.1,
+        **query: str | int,
+    ) -> Reply:
+        """Reads again until it exists and ``done`` agrees.
+
+        Raises:
+            ApiProblem: it did not in time; of status 408.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                reply = await self.get(path, **query)
+            except ApiProblem as problem:
+                if problem.status != HTTPStatus.NOT_FOUND:
+                    raise
+            else:
+                if done(reply.body):
+                    return reply
+            if time.monotonic() > deadline:
+                raise ApiProblem(
+                    HTTPStatus.REQUEST_TIMEOUT, f"GET {path}: not there after {timeout_s:g} s"
+                )
+            await asyncio.sleep(every_s)
+
+    async def _call(self, method: str, path: str, **request: Any) -> Reply:
+        deadline = time.monotonic() + self._patience_s
+        headers: Mapping[str, str] = request.pop("headers", {})
+        pause_s, attempt = _FIRST_PAUSE_S, 0
+        while True:
+            attempt += 1
+            trouble = ""
+            try:
+                token = self._token or await self._new_token()
+                response = await self._client.request(
+                    method,
+                    f"{API}{path}",
+                    headers={**headers, "Authorization": f"Bearer {token}"},
+                    **request,
+                )
+            except httpx.TransportError as error:
+                trouble = f"{type(error).__name__}"
+            else:
+                if response.is_success:
+                    return _reply(response, attempt)
+                if response.status_code == HTTPStatus.UNAUTHORIZED and self._token == token:
+                    self._token = None  # it has expired
+                    if attempt == 1:
+                        continue
+                if not may_repeat(response):
+                    raise ApiProblem(response.status_code, _sentence(method, path, response))
+                trouble = _sentence(method, path, response)
+            if time.monotonic() + pause_s > deadline:
+                raise ApiProblem(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    f"{method} {path}: no good answer in {self._patience_s:g} s, last: {trouble}",
+                )
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def _new_token(self) -> str:
+        response = await self._sign_in(self._client)
+        if may_repeat(response):
+            raise httpx.TransportError(f"signing in was answered {response.status_code}")
+        if not response.is_success:
+            raise ApiProblem(response.status_code, f"signing in failed: {response.status_code}")
+        token = str(response.json()["access_token"])
+        self._token = token
+        return token
+
+
+def may_repeat(response: httpx.Response) -> bool:
+    """Whether the same request may fare better later.
+
+    A 404 or 5xx without ``Guild-Version`` did not come from the guild but from a proxy that has
+    no routes yet or lost its server.
+    """
+    if response.status_code in _AGAIN:
+        return True
+    ours = "Guild-Version" in response.headers
+    lost = response.status_code == HTTPStatus.NOT_FOUND or response.is_server_error
+    return lost and not ours
+
+
+def _reply(response: httpx.Response, attempts: int) -> Reply:
+    etag = response.headers.get("ETag", "").strip('"')
+    return Reply(
+        body=response.json() if response.content else {},
+        version=int(etag) if etag.isdecimal() else None,
+        position=response.headers.get("Guild-Position"),
+        attempts=attempts,
+    )
+
+
+def _sentence(method: str, path: str, response: httpx.Response) -> str:
+    detail = ""
+    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        problem = response.json()
+        detail = f": {problem.get('detail', '')} {problem.get('errors') or ''}".rstrip()
+    return f"{method} {path} was answered {response.status_code}{detail}"
