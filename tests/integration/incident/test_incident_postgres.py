@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from actors.errors import VersionConflict
 from actors.incident import postgres
-from actors.incident.messages import AlertStatus, ListAlerts, Status
+from actors.incident.messages import AlertsAccepted, AlertStatus, ListAlerts, Status
 from actors.incident.postgres import PostgresIncidentStore
 from actors.incident.sage import IncidentSage
 from actors.runtime.local import LocalPool
@@ -24,7 +25,7 @@ from tests.fixtures.incident import (
     an_alert,
     context,
 )
-from tests.fixtures.incident_contract import IncidentStoreContract, an_incident_in, receive
+from tests.fixtures.incident_contract import IncidentStoreContract, an_incident_in, listing, receive
 from tests.fixtures.services import PreparedDatabase
 
 pytestmark = pytest.mark.integration
@@ -155,3 +156,19 @@ async def test_the_sage_lists_alerts_page_by_page(database: Database) -> None:
 
     names = [alert.fingerprint for alert in (*first.items, *rest.items)]
     assert (names, rest.next_cursor) == (["f0", "f1", "f2"], None)
+
+
+async def test_two_groups_that_speak_of_one_new_alert_do_not_both_open_an_incident(
+    store: PostgresIncidentStore,
+) -> None:
+    async def receive_with_retry(group_key: str) -> AlertsAccepted:
+        while True:
+            try:
+                return await receive(store, a_notification(an_alert(), group_key=group_key))
+            except VersionConflict:
+                continue
+
+    replies = await asyncio.gather(*(receive_with_retry(f"group {n}") for n in range(4)))
+
+    assert len({reply.incidents for reply in replies}) == 1
+    assert len(await store.page(listing(), None)) == 1
