@@ -139,7 +139,6 @@ class WakeUp:
                     return await self._read(self._client, timeout_s)
             except _AWAY:
                 self._retry_at = loop.time() + self._settings.stream_retry_s
-                self._last_id = "$"
         await asyncio.sleep(max(0.0, ends_at - loop.time()))
         return False
 

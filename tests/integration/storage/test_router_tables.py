@@ -1,0 +1,182 @@
+"""Leases, cursors and dead letters: what the router keeps, and who may move it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from actors import clock
+from actors.runtime.message import GuildId, Position
+from actors.storage.cursors import Cursors
+from actors.storage.database import Database
+from actors.storage.dead_letters import DeadLetters
+from actors.storage.leaders import Leaders, LeadershipLost, Lease, hold
+from actors.storage.log import BEGINNING, of_correlation
+from tests.fixtures.storage import append
+
+pytestmark = pytest.mark.integration
+
+
+async def lead(database: Database, name: str | None = None) -> Lease:
+    lease = await Leaders(database).acquire(name or clock.new_id("test"), "somebody")
+    assert lease is not None
+    return lease
+
+
+@asynccontextmanager
+async def holding(database: Database, lease: Lease) -> AsyncIterator[None]:
+    async with database.across_guilds() as tx:
+        await hold(tx, lease)
+        yield
+
+
+async def try_to_hold(database: Database, lease: Lease) -> None:
+    async with holding(database, lease):
+        pass
+
+
+async def test_each_new_leader_has_a_higher_epoch_and_shuts_out_the_one_before(
+    across: Database,
+) -> None:
+    first = await lead(across)
+    second = await lead(across, first.name)
+
+    await Leaders(across).renew(second)
+    with pytest.raises(LeadershipLost):
+        await Leaders(across).renew(first)
+    with pytest.raises(LeadershipLost):
+        await try_to_hold(across, first)
+
+    assert second.epoch == first.epoch + 1
+    assert await Leaders(across).current(first.name) == second
+
+
+async def test_one_that_asks_politely_leaves_a_living_leader_alone(across: Database) -> None:
+    first = await lead(across)
+
+    refused = await Leaders(across).acquire(first.name, "polite", unless_renewed_within_s=60)
+    await asyncio.sleep(0.02)
+    taken = await Leaders(across).acquire(first.name, "polite", unless_renewed_within_s=0.01)
+
+    assert refused is None
+    assert taken == Lease(first.name, "polite", first.epoch + 1)
+
+
+async def test_of_many_that_take_over_at_once_each_gets_an_epoch_of_its_own(
+    across: Database,
+) -> None:
+    name = clock.new_id("test")
+
+    leases = await asyncio.gather(*(lead(across, name) for _ in range(8)))
+
+    assert sorted(lease.epoch for lease in leases) == list(range(1, 9))
+
+
+async def test_nobody_takes_over_while_a_leader_writes(across: Database) -> None:
+    lease = await lead(across)
+
+    async with holding(across, lease):
+        takeover = asyncio.create_task(lead(across, lease.name))
+        await asyncio.sleep(0.05)
+        waited = not takeover.done()
+    newer = await takeover
+
+    assert waited
+    assert newer.epoch == lease.epoch + 1
+
+
+async def test_cursors_move_forward_and_never_back(across: Database) -> None:
+    lease, cursors = await lead(across), Cursors(across)
+    one, two = clock.new_id("sub"), clock.new_id("sub")
+
+    await cursors.save(lease, {one: Position(9, 5), two: Position(10, 1)})
+    await cursors.save(lease, {one: Position(10, 2), two: Position(9, 900)})
+
+    assert await cursors.load([one, two, "nobody"]) == {
+        one: Position(10, 2),
+        two: Position(10, 1),
+        "nobody": BEGINNING,
+    }
+
+
+async def test_a_stale_leader_cannot_move_a_cursor(across: Database) -> None:
+    cursors, name = Cursors(across), clock.new_id("sub")
+    stale = await lead(across)
+    await cursors.save(stale, {name: Position(1, 1)})
+    await lead(across, stale.name)
+
+    with pytest.raises(LeadershipLost):
+        await cursors.save(stale, {name: Position(2, 2)})
+
+    assert await cursors.load([name]) == {name: Position(1, 1)}
+
+
+async def test_lag_counts_the_wanted_types_behind_a_position_up_to_a_bound(
+    app: Database, across: Database, guild: GuildId
+) -> None:
+    async with app.transaction(guild) as tx:
+        await append(tx, guild, "inc_1", count=20)
+    first = (await of_correlation(app, guild, "cor_1", 100))[0]
+    cursors = Cursors(across)
+
+    everything = await cursors.lag(first.position, [first.type], 1000)
+    bounded = await cursors.lag(first.position, [first.type], 7)
+    others = await cursors.lag(first.position, ["sage.incident.closed"], 1000)
+
+    assert (everything, bounded, others) == (19, 7, 0)
+
+
+async def test_a_dead_letter_is_listed_until_it_is_redriven_and_again_if_that_failed(
+    app: Database, across: Database, guild: GuildId
+) -> None:
+    async with app.transaction(guild) as tx:
+        await append(tx, guild, "inc_1")
+    (event,) = await of_correlation(app, guild, "cor_1", 10)
+    lease, dead, name = await lead(across), DeadLetters(across), clock.new_id("sub")
+
+    async def write(reason: str) -> None:
+        await dead.write(
+            lease,
+            subscription=name,
+            event_id=event.event_id,
+            guild_id=guild,
+            attempts=5,
+            reason=reason,
+        )
+
+    await write("not_found: \x00" + "x" * 900)
+    (letter,) = await dead.waiting(name, 10)
+    above = await dead.above(name, BEGINNING)
+    below = await dead.above(name, event.position)
+    await dead.mark_redriven(name, [event.event_id])
+    redriven = (await dead.waiting(name, 10), (await dead.counts()).get(name))
+    await write("again")
+    (again,) = await dead.waiting(name, 10)
+
+    assert (letter.guild_id, letter.attempts, len(letter.reason)) == (guild, 5, 500)
+    assert (above, below) == (frozenset({event.event_id}), frozenset())
+    assert redriven == ([], None)
+    assert again.reason == "again"
+
+
+async def test_a_stale_leader_gives_nothing_up(
+    app: Database, across: Database, guild: GuildId
+) -> None:
+    async with app.transaction(guild) as tx:
+        await append(tx, guild, "inc_1")
+    (event,) = await of_correlation(app, guild, "cor_1", 10)
+    stale, name = await lead(across), clock.new_id("sub")
+    await lead(across, stale.name)
+
+    with pytest.raises(LeadershipLost):
+        await DeadLetters(across).write(
+            stale,
+            subscription=name,
+            event_id=event.event_id,
+            guild_id=guild,
+            attempts=1,
+            reason="x",
+        )
+
+    assert await DeadLetters(across).waiting(name, 10) == []
