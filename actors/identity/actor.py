@@ -9,7 +9,7 @@ from actors.runtime.message import Handlers
 from actors.storage.inbox import Inbox
 
 
-class IdentityActor(Member):
+class IdentityMember(Member):
     """Owns one small pool of connections and the slots for password checks."""
 
     async def open(self, host: Host) -> Handlers:
