@@ -15,16 +15,15 @@ from pathlib import Path
 from rich.console import Console
 
 from actors.settings import settings
+from cluster import runbooks
 from cluster.api import Api, ApiProblem, with_client_credentials, with_password
 from cluster.loop import LoopResult, Step, play_loop
 from cluster.problem import StackProblem
 from cluster.state import Login, Stack
 from cluster.story import Story
 
-RUNBOOKS = Path(__file__).resolve().parent.parent / "docs" / "runbooks"
 TOP = 3
 _POLL_S = 0.1
-_INGEST_ATTEMPTS = 10
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,26 +127,8 @@ def _wait_until_ready(folder: Path, child: "subprocess.Popen[bytes]") -> Stack:
 
 
 async def _ingest(person: Api, console: Console) -> None:
-    """Sends our own runbooks; what is stored already is not stored again."""
     began = time.monotonic()
-    documents = [
-        {
-            "external_id": f"runbooks/{path.name}",
-            "content": path.read_text(encoding="utf-8"),
-            "kind": "runbook",
-        }
-        for path in sorted(RUNBOOKS.glob("*.md"))
-        if path.name != "README.md"
-    ]
-    key, stored = secrets.token_hex(16), 0
-    for _ in range(_INGEST_ATTEMPTS):  # one key: what was stored is answered as it was
-        reply = await person.post("/rag/documents:batch", {"documents": documents}, key=key)
-        stored = int(reply.body["stored"])
-        if stored == len(documents):
-            break
-        await asyncio.sleep(_POLL_S * 10)
-    else:
-        raise ApiProblem(422, f"{len(documents) - stored} runbooks were refused")
+    stored = await runbooks.ingest(person)
     console.print(
         f"[dim]{_milliseconds(time.monotonic() - began)}[/dim]  {stored} runbooks are in the guild"
     )
