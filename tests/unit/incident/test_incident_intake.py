@@ -295,6 +295,30 @@ def test_unknown_severities_are_medium_and_keep_their_label() -> None:
     assert world.incident.labels["severity"] == "apocalyptic"
 
 
+def test_one_notification_that_names_an_alert_twice_is_about_its_latest_episode() -> None:
+    world = World()
+    later = NOON + timedelta(minutes=1)
+
+    reply = world.receive(an_alert(starts_at=later), an_alert(status=RESOLVED, ends_at=later))
+
+    assert (reply.accepted, reply.deduplicated) == (1, 1)
+    assert world.alerts["f1"].starts_at == later
+
+
+def test_an_alert_whose_own_incident_ended_joins_the_open_one_of_its_old_group() -> None:
+    world = World()
+    world.receive(an_alert("f1"), group_key="old")
+    world.receive(an_alert("f1", RESOLVED), group_key="old")
+    world.receive(an_alert("f2"), group_key="old")
+    opened = world.alerts["f2"].incident_id
+    later = NOON + timedelta(minutes=2)
+
+    reply = world.receive(an_alert("f1", starts_at=later), now=later, group_key="new")
+
+    assert reply.incidents == (opened,)
+    assert world.incidents[opened].alert_count == 2
+
+
 EPISODES = st.builds(
     lambda fingerprint, status, minute: an_alert(
         fingerprint,

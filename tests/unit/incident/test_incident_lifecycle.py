@@ -231,3 +231,21 @@ def test_a_new_incident_is_refused_with_the_field_that_is_wrong(
         editing.create(create, IncidentId("inc_1"), NOON)
 
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize("status", [Status.CLOSED, Status.RESOLVED])
+def test_what_is_over_is_not_acknowledged(status: Status) -> None:
+    with pytest.raises(InvalidTransition):
+        STEPS["acknowledge"](an_incident(status, resolved_at=NOON))
+
+
+def test_a_closed_incident_is_given_to_nobody() -> None:
+    with pytest.raises(InvalidTransition):
+        STEPS["assign"](an_incident(Status.CLOSED, resolved_at=NOON))
+
+
+def test_a_step_that_was_taken_is_not_taken_again() -> None:
+    responding = an_incident(Status.RESPONDING, assignee="user_1", impact="many")
+
+    for name in ("acknowledge", "assign", "assess", "respond"):
+        assert STEPS[name](responding) == (responding, ())

@@ -6,11 +6,19 @@ from typing import Any
 import pytest
 
 from actors.errors import InvalidTransition, ValidationError
-from actors.events import IncidentClosed, ReviewAction, ReviewDrafted, ReviewPublished
-from actors.incident.domain import lifecycle, review, timeline
+from actors.events import (
+    IncidentClosed,
+    ReviewAction,
+    ReviewDrafted,
+    ReviewPublished,
+    RunbookStep,
+)
+from actors.incident.domain import dossier, lifecycle, review, timeline
+from actors.incident.domain.dossier import Findings
 from actors.incident.messages import (
     EditReview,
     Incident,
+    IncidentId,
     PublishReview,
     ReopenIncident,
     ResolveIncident,
@@ -18,7 +26,7 @@ from actors.incident.messages import (
     ReviewStatus,
     Status,
 )
-from tests.fixtures.incident import NOON, a_stored_event, an_incident, command
+from tests.fixtures.incident import NOON, a_stored_event, an_incident, command, some_evidence
 
 LATER = NOON + timedelta(minutes=30)
 
@@ -175,3 +183,43 @@ def test_a_final_review_is_neither_edited_nor_drafted_again() -> None:
     assert (again, events) == (published.review, ())
     with pytest.raises(InvalidTransition):
         review.edit(published.review, command(EditReview, incident, summary="x"), LATER)
+
+
+def test_the_summary_says_what_the_incident_is_and_what_it_repeats() -> None:
+    earlier = IncidentId("inc_0")
+    incident = a_resolved_incident(recurrence_of=earlier, description="Pages take 9 s.")
+
+    draft = a_draft(incident)
+
+    assert f"It is a recurrence of {earlier}. Pages take 9 s." in draft.summary
+
+
+@pytest.mark.parametrize("title", ["  ", "x" * 201])
+def test_a_review_keeps_a_readable_title(title: str) -> None:
+    incident = a_resolved_incident()
+
+    with pytest.raises(ValidationError, match="title"):
+        review.edit(a_draft(incident), command(EditReview, incident, title=title), LATER)
+
+
+def test_a_review_of_little_says_that_little_is_known() -> None:
+    ended, _ = lifecycle.resolve_by_source(an_incident(affected_systems=("shop",)), LATER)
+
+    published = review.publish(ended, a_draft(ended), command(PublishReview, ended), LATER)
+
+    (event,) = published.review_events
+    assert isinstance(event, ReviewPublished)
+    assert "## Root cause\n\nNot known." in event.content
+    assert "Every alert was resolved by its source." in event.content
+    assert "- Affected systems: shop" in event.content
+
+
+def test_a_dossier_that_finds_nothing_new_is_not_announced_again() -> None:
+    incident = an_incident()
+    findings = Findings(runbook=some_evidence(), steps=(RunbookStep(title="Look"),) * 3)
+    first, _ = dossier.compiled(incident, findings, None, max_steps=2, now=NOON)
+
+    again, events = dossier.compiled(incident, findings, first, max_steps=2, now=LATER)
+
+    assert len(first.steps) == 2
+    assert (again, events) == (first, ())
