@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from actors.storage.leaders import LeadershipLost, Lease
 
-class LostLeadership(Exception):
-    """Another supervisor has taken over. Whoever sees this stops acting at once."""
+SUPERVISOR = "supervisor"
+"""Name of the lease, and of the actor that holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,15 @@ class PoolState:
 class DesiredState(Protocol):
     """Leadership and desired pools. Every method raises `DependencyUnavailable` when away."""
 
-    async def lead(self, holder: str) -> int:
-        """Takes the leadership over and returns its epoch, higher than all before."""
+    async def lead(self, holder: str, *, unless_renewed_within_s: float) -> Lease | None:
+        """Takes the leadership over, with a higher epoch than all before; None: left alone."""
         ...
 
-    async def renew(self, epoch: int) -> None:
-        """Proves that the epoch is still the latest.
+    async def renew(self, lease: Lease) -> None:
+        """Proves that the lease is still the newest.
 
         Raises:
-            LostLeadership: it is not.
+            LeadershipLost: it is not.
         """
         ...
 
@@ -40,11 +41,11 @@ class DesiredState(Protocol):
         """All pools, by name."""
         ...
 
-    async def save(self, pool: PoolState, epoch: int) -> None:
-        """Writes one pool, new or known, in one transaction with the proof of the epoch.
+    async def save(self, pool: PoolState, lease: Lease) -> None:
+        """Writes one pool, new or known, in one transaction with the proof of the lease.
 
         Raises:
-            LostLeadership: the epoch is no longer the latest; nothing was written.
+            LeadershipLost: the lease is no longer the newest; nothing was written.
         """
         ...
 
@@ -53,24 +54,30 @@ class DesiredInMemory:
     """A `DesiredState` that lives as long as its process: for clusters without a database."""
 
     def __init__(self) -> None:
-        self._epoch = 0
+        self._lease = Lease(SUPERVISOR, "nobody", 0)
+        self._renewed_at = 0.0
         self._pools: dict[str, PoolState] = {}
 
-    async def lead(self, holder: str) -> int:
-        """See `DesiredState.lead`. Rises over restarts, as far as the clock does."""
-        self._epoch = max(self._epoch + 1, time.time_ns() // 1_000_000)
-        return self._epoch
+    async def lead(self, holder: str, *, unless_renewed_within_s: float) -> Lease | None:
+        """See `DesiredState.lead`. Epochs rise over restarts, as far as the clock does."""
+        if time.monotonic() - self._renewed_at < unless_renewed_within_s:
+            return None
+        epoch = max(self._lease.epoch + 1, time.time_ns() // 1_000_000)
+        self._lease = Lease(SUPERVISOR, holder, epoch)
+        await self.renew(self._lease)
+        return self._lease
 
-    async def renew(self, epoch: int) -> None:
+    async def renew(self, lease: Lease) -> None:
         """See `DesiredState.renew`."""
-        if epoch != self._epoch:
-            raise LostLeadership(epoch)
+        if lease != self._lease:
+            raise LeadershipLost(lease.name, lease.epoch)
+        self._renewed_at = time.monotonic()
 
     async def load(self) -> Mapping[str, PoolState]:
         """See `DesiredState.load`."""
         return dict(self._pools)
 
-    async def save(self, pool: PoolState, epoch: int) -> None:
+    async def save(self, pool: PoolState, lease: Lease) -> None:
         """See `DesiredState.save`."""
-        await self.renew(epoch)
+        await self.renew(lease)
         self._pools[pool.name] = pool

@@ -5,15 +5,15 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError, RayError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
-from actors.errors import DependencyUnavailable
+from actors.errors import DependencyUnavailable, ElderGuildError
+from actors.runtime.desired import SUPERVISOR as SUPERVISOR
 from actors.runtime.directory import Roster
 from actors.runtime.envelope import Answer, Batch
 from actors.runtime.identity import MemberIdentity
 from actors.runtime.mailbox import MemberLost
 
-SUPERVISOR = "supervisor"
 ROUTER = "router"
 
 
@@ -30,6 +30,7 @@ class NamedActor:
 
         Raises:
             DependencyUnavailable: it is not there, or died while it worked on this.
+            ElderGuildError: what it answered.
         """
         try:
             handle = await self.handle()
@@ -37,6 +38,10 @@ class NamedActor:
         except ActorDiedError:
             self._handle = None  # another actor may take the name
             raise DependencyUnavailable(self.name) from None
+        except RayTaskError as error:
+            if isinstance(error.cause, ElderGuildError):  # its text is clean, unlike Ray's
+                raise error.cause from None
+            raise
         except RayError:
             raise DependencyUnavailable(self.name) from None
 
@@ -100,7 +105,7 @@ class RayPort:
     async def _call(self, method: str, argument: object) -> Answer:
         try:
             answer: Answer = await self._actor.call(method, argument)
-        except DependencyUnavailable:
+        except (ElderGuildError, RayTaskError):
             raise MemberLost(self.name, sent=True) from None
         return answer
 

@@ -1,12 +1,10 @@
 """The supervisor's desired state in PostgreSQL, fenced by the leader's epoch."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 
-from actors.runtime.desired import LostLeadership, PoolState
-from actors.storage.database import Database, Transaction
-
-_NAME = "supervisor"
+from actors.runtime.desired import SUPERVISOR, PoolState
+from actors.storage.database import Database
+from actors.storage.leaders import Leaders, Lease, hold
 
 
 class DesiredInPostgres:
@@ -20,34 +18,29 @@ class DesiredInPostgres:
         self._connect = connect
         self._database: Database | None = None
 
-    async def lead(self, holder: str) -> int:
+    async def lead(self, holder: str, *, unless_renewed_within_s: float) -> Lease | None:
         """See `DesiredState.lead`."""
-        async with self._transaction() as tx:
-            epoch: int = await tx.fetchval(
-                "INSERT INTO leaders (name, holder, epoch) VALUES ($1, $2, 1)"
-                " ON CONFLICT (name) DO UPDATE"
-                " SET holder = $2, epoch = leaders.epoch + 1, renewed_at = now()"
-                " RETURNING epoch",
-                _NAME,
-                holder,
-            )
-        return epoch
+        leaders = Leaders(await self._connected())
+        return await leaders.acquire(
+            SUPERVISOR, holder, unless_renewed_within_s=unless_renewed_within_s
+        )
 
-    async def renew(self, epoch: int) -> None:
+    async def renew(self, lease: Lease) -> None:
         """See `DesiredState.renew`."""
-        async with self._transaction() as tx:
-            await _prove(tx, epoch)
+        await Leaders(await self._connected()).renew(lease)
 
     async def load(self) -> Mapping[str, PoolState]:
         """See `DesiredState.load`."""
-        async with self._transaction() as tx:
+        database = await self._connected()
+        async with database.across_guilds() as tx:
             rows = await tx.fetch("SELECT name, generation, size, min_size, max_size FROM pools")
         return {row["name"]: PoolState(*row.values()) for row in rows}
 
-    async def save(self, pool: PoolState, epoch: int) -> None:
+    async def save(self, pool: PoolState, lease: Lease) -> None:
         """See `DesiredState.save`."""
-        async with self._transaction() as tx:
-            await _prove(tx, epoch)
+        database = await self._connected()
+        async with database.across_guilds() as tx:
+            await hold(tx, lease)
             await tx.execute(
                 "INSERT INTO pools (name, generation, size, min_size, max_size)"
                 " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO UPDATE"
@@ -60,18 +53,13 @@ class DesiredInPostgres:
                 pool.max_size,
             )
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Transaction]:
+    async def close(self) -> None:
+        """Closes the connection, if there is one."""
+        if self._database is not None:
+            await self._database.close()
+            self._database = None
+
+    async def _connected(self) -> Database:
         if self._database is None:
             self._database = await self._connect()
-        async with self._database.across_guilds() as tx:
-            yield tx
-
-
-async def _prove(tx: Transaction, epoch: int) -> None:
-    """Locks the leader's row for this transaction, so that nobody takes over in the middle."""
-    status = await tx.execute(
-        "UPDATE leaders SET renewed_at = now() WHERE name = $1 AND epoch = $2", _NAME, epoch
-    )
-    if status != "UPDATE 1":
-        raise LostLeadership(epoch)
+        return self._database
