@@ -20,6 +20,7 @@ _AWAY: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,  # the connection or its pool is closed; see `_translated`
+    asyncpg.InternalClientError,  # the driver's state after a server died under it
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutdown, crash, starting up, a statement cancelled
     asyncpg.InsufficientResourcesError,  # disk, memory, connections
