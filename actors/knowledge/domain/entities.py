@@ -50,6 +50,11 @@ _NEXT: Mapping[EntityStatus, frozenset[EntityStatus]] = {
     EntityStatus.ARCHIVED: frozenset(),
     EntityStatus.DELETED: frozenset(),
 }
+_PATCHED = tuple(
+    field.name
+    for field in dataclasses.fields(UpdateEntity)
+    if field.name in Entity.__dataclass_fields__ and field.name != "entity_id"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +103,8 @@ def update(
         access.owner(entity, caller)
     if command.category_id is not None:
         categories.existing("category_id", command.category_id, known)
-    given = {
-        field.name: value
-        for field in dataclasses.fields(UpdateEntity)
-        if field.name in Entity.__dataclass_fields__
-        and (value := getattr(command, field.name)) is not None
-    }
+    values = {name: getattr(command, name) for name in _PATCHED}
+    given = {name: value for name, value in values.items() if value is not None}
     return following(entity, checked(replace(entity, **given)), now, caller.principal_id)
 
 
