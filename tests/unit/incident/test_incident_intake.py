@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import clock
@@ -335,6 +335,7 @@ NOTIFICATIONS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(NOTIFICATIONS)
 def test_whatever_arrives_in_whatever_order_a_group_has_one_open_incident(
     notifications: list[tuple[list[IncomingAlert], int]],
@@ -355,6 +356,7 @@ def test_whatever_arrives_in_whatever_order_a_group_has_one_open_incident(
             assert incident.status.is_open == (incident.firing_count > 0)
 
 
+@settings(deadline=None)
 @given(NOTIFICATIONS)
 def test_a_notification_that_comes_twice_at_once_says_nothing_the_second_time(
     notifications: list[tuple[list[IncomingAlert], int]],

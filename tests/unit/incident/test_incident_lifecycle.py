@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.errors import ElderGuildError, InvalidTransition, NotAuthorized, ValidationError
@@ -61,6 +61,7 @@ ALLOWED = {
 }
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(sorted(STEPS)), max_size=12))
 def test_no_sequence_of_commands_leaves_the_allowed_ways(names: list[str]) -> None:
     incident = an_incident()
