@@ -22,7 +22,6 @@ from serve_app.problems import FieldError, Problem, problem_of
 from serve_app.readiness import PoolOf, Readiness
 from serve_app.route import GuildRoute
 from serve_app.routes import incident, intake, knowledge, oauth, rag, system, task
-from serve_app.schemas.common import ProblemView
 from serve_app.tokens import Tokens, key_ring
 
 _ROUTERS = (
@@ -35,10 +34,6 @@ _ROUTERS = (
     rag.router,
 )
 _MAX_ERRORS = 20
-_ANY_PROBLEM: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemView, "description": text}
-    for status, text in (("4XX", "The request is refused."), ("5XX", "We failed, or are full."))
-}
 
 
 async def _own_samples() -> Sequence[Sample]:
@@ -69,7 +64,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        responses=_ANY_PROBLEM,
         exception_handlers={
             Problem: _problem,
             ElderGuildError: _expected,

@@ -19,9 +19,14 @@ from serve_app import strict, trace
 from serve_app.access import Body, Rule, rule_of
 from serve_app.call import CALL, Call, Gateway
 from serve_app.problems import Problem
+from serve_app.schemas.common import ProblemView
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemView, "description": text}
+    for status, text in (("4XX", "The request is refused."), ("5XX", "We failed, or are full."))
+}
 NOBODY = Caller(guild_id=GuildId(""), principal_id="anonymous")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _ETAG = re.compile(r'"([1-9][0-9]{0,8})"')
@@ -73,7 +78,7 @@ class ParsedRequest(Request):
 
 def new_router() -> APIRouter:
     """A router of `GuildRoute`."""
-    return APIRouter(route_class=GuildRoute, redirect_slashes=False)
+    return APIRouter(route_class=GuildRoute, redirect_slashes=False, responses=_PROBLEMS)
 
 
 def _admit(request: Request, rule: Rule, route: str) -> Call:

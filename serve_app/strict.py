@@ -168,9 +168,12 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 """Text of several lines that may be empty. Give it a ``max_length``."""
 
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
+
+
 def _is_text(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("must be a text in the form of RFC 3339")  # not a number of seconds
+    if not isinstance(value, str) or not _DATE.match(value):
+        raise ValueError("must be a time in the form of RFC 3339")  # not a number of seconds
     return value
 
 
