@@ -27,8 +27,20 @@ class Part:
     vital: bool = True
 
 
-async def keep(part: Part, settings: StackSettings, say: Callable[[str], None]) -> None:
+async def keep(
+    part: Part,
+    settings: StackSettings,
+    *,
+    say: Callable[[str], None],
+    restarted: Callable[[], None],
+) -> None:
     """Watches one part for ever.
+
+    Args:
+        part: what to watch.
+        settings: how often it may die.
+        say: takes one line about what happens.
+        restarted: called after each restart that worked.
 
     Raises:
         StackProblem: a vital part died too often.
@@ -58,4 +70,5 @@ async def keep(part: Part, settings: StackSettings, say: Callable[[str], None]) 
         except (StackProblem, OSError) as problem:
             say(f"{part.name} did not start: {problem}")  # the next look spends the next restart
         else:
+            restarted()
             say(f"{part.name} is back after {time.monotonic() - noticed:.1f} s")

@@ -24,7 +24,10 @@ from cluster.process import parse_stat, run, spawn
 # Loopback, but not the address Ray takes for "localhost" and replaces by the network's: agents,
 # replicas and HAProxy's own servers then stay off the network, and a laptop may change networks.
 NODE_ADDRESS = "127.0.0.2"
-_LONGEST_TEMP_DIR = 40  # a Unix socket's path ends at 107 bytes; Ray appends about 64
+# A Unix socket's path ends at 107 bytes. Ray appends about 64; HAProxy's socket lies in a folder
+# named after the node (56 letters) and is bound under a longer name first: about 74.
+_LONGEST_TEMP_DIR = 33
+_HAPROXY = "h"
 _START_TIMEOUT_S = 150.0
 _MEBIBYTE = 1 << 20
 _MINIMUM_CPUS = 4  # a "CPU" is only a number to place by; two cores hold the whole stack
@@ -72,7 +75,7 @@ def ray_environment(
         namespace: keeps this cluster's keys apart in it.
         temp_dir: sockets, logs, HAProxy's files.
     """
-    haproxy = temp_dir / "haproxy"
+    haproxy = temp_dir / _HAPROXY
     return {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,
@@ -89,7 +92,8 @@ def ray_environment(
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "a"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "m"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
@@ -161,7 +165,7 @@ def short_temp_dir(folder: Path) -> Path:
             raise StackProblem(f"{temp_dir} belongs to somebody else: remove it")
         shutil.rmtree(temp_dir)
     temp_dir.mkdir(mode=0o700)
-    (temp_dir / "haproxy").mkdir()
+    (temp_dir / _HAPROXY).mkdir()
     return temp_dir
 
 

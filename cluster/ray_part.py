@@ -39,6 +39,7 @@ class RayPart:
         self._say = say
         self._numbers = plan.settings.stack
         self._starts = 0
+        self._restarting = False
         self._head: RayHead | None = None
         self._environment: dict[str, str] = {}
         self._config = read_config(plan.serve_config, http_port=plan.ports.http)
@@ -86,24 +87,42 @@ class RayPart:
                 group.create_task(self._start_pools())
             group.create_task(self._deploy_app())
 
-    async def restart(self) -> None:
+    def parts(self) -> list[Part]:
+        """For the keeper: the store, Ray as a whole, and each of the head's daemons."""
+        store = Part(
+            name="Valkey of Ray's GCS",
+            alive=lambda: self._restarting or self.store.alive,
+            restart=self._restart_store,
+        )
+        whole = Part(
+            name="Ray",
+            alive=lambda: self._restarting or self.head.raylet_alive,
+            restart=self._restart,
+        )
+        return [store, whole, *(self._daemon(name) for name in self.head.daemons)]
+
+    async def _restart_store(self) -> None:
+        await self.store.start(timeout_s=self._numbers.service_timeout_s)
+
+    async def _restart(self) -> None:
         """Ends what is left of Ray and starts it, pools and app anew."""
-        await asyncio.to_thread(self.head.end, timeout_s=self._numbers.stop_timeout_s)
-        await self.start_head()
+        self._restarting = True  # what we end here did not die
+        try:
+            await asyncio.to_thread(self.head.end, timeout_s=self._numbers.stop_timeout_s)
+            await self.start_head()
+        finally:
+            self._restarting = False
         await self.deploy()
 
-    def daemon_part(self, name: str) -> Part:
-        """One of the head's daemons, for the keeper."""
-
+    def _daemon(self, name: str) -> Part:
         async def restart() -> None:
             self.head.restart_daemon(name)
 
-        return Part(
-            name=f"Ray's {name}",
-            alive=lambda: not self.head.raylet_alive or self.head.daemon_alive(name),
-            restart=restart,
-            vital=name == GCS,
-        )
+        def alive() -> bool:
+            # Without a raylet there is no Ray to belong to.
+            return self._restarting or not self.head.raylet_alive or self.head.daemon_alive(name)
+
+        return Part(name=f"Ray's {name}", alive=alive, restart=restart, vital=name == GCS)
 
     def _new_head(self) -> RayHead:
         plan = self._plan

@@ -91,7 +91,8 @@ class LocalStack:
         self.state.save()
         await _together(self._start_database(), self._start_redis(), self._ray.start_head())
         await _together(self._first_guild(), self._ray.deploy())
-        self._publish(ready=True)
+        self.state = self.state.with_(ready=True)
+        self._publish()
 
     async def keep_running(self) -> NoReturn:
         """Starts again what dies, until cancelled.
@@ -99,9 +100,11 @@ class LocalStack:
         Raises:
             StackProblem: a part died too often.
         """
-        parts = [*self._servers(), *self._others()]
         numbers = self._plan.settings.stack
-        await _together(self._reap_for_ever(), *(keep(part, numbers, self._say) for part in parts))
+        keepers = [
+            keep(part, numbers, say=self._say, restarted=self._publish) for part in self._parts()
+        ]
+        await _together(self._reap_for_ever(), *keepers)
         raise AssertionError("the reaper never ends")
 
     def stop(self) -> list[int]:
@@ -174,39 +177,30 @@ class LocalStack:
             alertmanager=Login(name=ALERTMANAGER_CLIENT, secret=credentials.alertmanager_secret),
         )
 
-    def _servers(self) -> list[Part]:
-        services: list[Service] = [self._ray.store]
+    def _parts(self) -> list[Part]:
+        async def restart_watchdog() -> None:
+            self._watchdog.start()
+
+        watchdog = Part(
+            name="the watchdog", alive=lambda: self._watchdog.alive, restart=restart_watchdog
+        )
+        services: list[Service] = []
         services += [self._postgres] if self._plan.own_database else []
         services += [self._valkey] if self._plan.own_redis else []
-        return [self._server(service) for service in services]
+        return [watchdog, *(self._server(service) for service in services), *self._ray.parts()]
 
     def _server(self, service: Service) -> Part:
         async def restart() -> None:
             await service.start(timeout_s=self._plan.settings.stack.service_timeout_s)
-            self._publish()
 
         return Part(name=service.name, alive=lambda: service.alive, restart=restart)
-
-    def _others(self) -> list[Part]:
-        async def restart_ray() -> None:
-            await self._ray.restart()
-            self._publish()
-
-        async def restart_watchdog() -> None:
-            self._watchdog.start()
-
-        return [
-            Part(name="Ray", alive=lambda: self._ray.head.raylet_alive, restart=restart_ray),
-            Part(name="the watchdog", alive=lambda: self._watchdog.alive, restart=restart_watchdog),
-            *(self._ray.daemon_part(name) for name in self._ray.head.daemons),
-        ]
 
     async def _reap_for_ever(self) -> NoReturn:
         while True:
             await asyncio.sleep(self._plan.settings.stack.check_period_s)
             reap_adopted()
 
-    def _publish(self, *, ready: bool | None = None) -> None:
+    def _publish(self) -> None:
         pids = {"watchdog": self._watchdog.pid or 0, **self._ray.head.pids}
         for name, service in (
             ("postgres", self._postgres),
@@ -215,7 +209,7 @@ class LocalStack:
         ):
             if service.pid is not None:
                 pids[name] = service.pid
-        self.state = self.state.with_(ready=self.state.ready if ready is None else ready, pids=pids)
+        self.state = self.state.with_(pids=pids)
         self.state.save()
 
 

@@ -146,7 +146,7 @@ def test_a_killed_postgres_comes_back_with_its_data(stack: RunningStack) -> None
 def test_a_killed_valkey_comes_back_with_its_keys(stack: RunningStack) -> None:
     client = redis.Redis.from_url(stack.state.redis_url)
     client.set("kept", "yes")
-    client.execute_command("BGREWRITEAOF")
+    client.bgrewriteaof()
 
     dead = stack.kill("valkey")
     eventually(lambda: stack.state.pids["valkey"] != dead, timeout_s=30, what="Valkey")
