@@ -8,7 +8,7 @@ import sys
 import ray
 
 from actors.router.actor import start_router
-from actors.runtime.supervising import start_supervisor
+from actors.runtime.supervisor import start_supervisor
 from actors.settings import settings
 
 POOLS = {
