@@ -15,15 +15,16 @@ from actors.errors import ElderGuildError
 from actors.router.postgres import PostgresRouterStore
 from actors.router.redrive import Redriven, redrive
 from actors.router.relay import Relay, SubscriptionState
+from actors.runtime import logs
 from actors.runtime.pools import Pools
 from actors.runtime.ray_cluster import ROUTER
-from actors.settings import GuildSettings
+from actors.settings import GuildSettings, settings
 from actors.storage.database import Database
 from actors.storage.leaders import Leaders, LeadershipLost
 from actors.storage.streams import LiveTail
 
 _log = structlog.get_logger("elders_guild.router")
-_HEAD_SHARE = 0.001  # pins to the head's node, takes next to nothing of its resource
+_HEAD = "node:__internal_head__"  # Ray's own resource of the head node
 
 
 class RouterHealth(NamedTuple):
@@ -55,14 +56,15 @@ class RouterSnapshot(NamedTuple):
 class RouterActor:
     """Leads under the name ``router`` as long as it lives and nobody newer does.
 
-    Ray runs nothing but the constructor of a restarted actor, so that is where the work begins.
-    It is a coroutine because the work lives on the actor's event loop.
+    Ray runs nothing but the constructor of a restarted actor, so that is where the work begins;
+    it runs on the actor's event loop.
     """
 
-    async def __init__(self, settings: GuildSettings) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._settings = settings
+    def __init__(self) -> None:
+        self._settings = settings()
+        logs.configure(self._settings.log_level)
         self._incarnation = clock.new_id("run")
-        self._pools = Pools(settings)
+        self._pools = Pools(self._settings)
         self._relay: Relay | None = None
         self._store: PostgresRouterStore | None = None
         self._tail: LiveTail | None = None
@@ -177,20 +179,23 @@ async def _flush(relay: Relay, timeout_s: float) -> None:
         _log.warning("cursors_not_saved", reason=type(error).__name__)
 
 
-def start_router(settings: GuildSettings) -> "ActorHandle[RouterActor]":
-    """The router's handle; starts it if there is none. Needs an initialised Ray."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    options: dict[str, Any] = {
-        "name": ROUTER,
-        "namespace": settings.ray_namespace,
-        "lifetime": "detached",
-        "get_if_exists": True,
-        "max_restarts": -1,
-        "max_task_retries": 0,
-        "num_cpus": settings.router.num_cpus,
-        "memory": settings.router.memory_mib << 20,
-        "resources": {"head": _HEAD_SHARE} if "head" in resources else {},
-    }
+def start_router(guild: GuildSettings) -> "ActorHandle[RouterActor]":
+    """The router's handle; starts it if there is none. Needs an initialised Ray.
+
+    Args:
+        guild: for name and place only; the actor reads its own environment, so that no secret
+            becomes part of what Ray keeps to start an actor again.
+    """
     actor: Any = ray.remote(RouterActor)
-    handle: ActorHandle[RouterActor] = actor.options(**options).remote(settings)
+    handle: ActorHandle[RouterActor] = actor.options(
+        name=ROUTER,
+        namespace=guild.ray_namespace,
+        lifetime="detached",
+        get_if_exists=True,
+        max_restarts=-1,
+        max_task_retries=0,
+        num_cpus=guild.router.num_cpus,
+        memory=guild.router.memory_mib << 20,
+        resources={_HEAD: 0.001},
+    ).remote()
     return handle
