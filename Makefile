@@ -1,0 +1,68 @@
+# Everything a newcomer needs is `make run`; everything CI needs is `make test`.
+# The environment is .venv in the checkout, made from requirements.lock when that has changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+READY := .venv/.ready
+# Variables of .env, if there is one (see .env.example).
+SETTINGS := if [ -f .env ]; then set -a; . ./.env; set +a; fi;
+OURS := actors serve_app cluster benchmarks tests
+
+.PHONY: help run demo test check bench long clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: $(READY) ## start everything, play the loop once, stay up until Ctrl-C
+	@$(SETTINGS) exec $(BIN)/python -m cluster.demo --once --stay --port $(PORT)
+
+demo: $(READY) ## play the loop twice; ends with 0 only if the second alert finds the first review
+	@$(SETTINGS) exec $(BIN)/python -m cluster.demo --port $(PORT)
+
+test: $(READY) ## all tests, on real PostgreSQL, Valkey and Ray
+	$(BIN)/pytest -m "not long" --cov --cov-report=term:skip-covered
+
+check: $(READY) ## what a commit must pass: format, lint, types, imports, unit tests
+	$(BIN)/ruff format --check $(OURS)
+	$(BIN)/ruff check $(OURS)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/unit --cov --cov-report=term:skip-covered
+
+bench: $(READY) ## every benchmark, quickly; results in benchmarks/results
+	@mkdir -p benchmarks/results
+	@for file in $$(grep -l '__main__' benchmarks/*.py); do \
+	  name=$$(basename $$file .py); \
+	  echo "== $$name"; \
+	  $(BIN)/python -m benchmarks.$$name --quick --json benchmarks/results/$$name.json; \
+	done
+
+long: $(READY) ## the tests that take many minutes
+	$(BIN)/pytest -m long --timeout=5400
+
+clean: ## remove the environment and all caches; the stack's data in .guild stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \
+	  .coverage build dist *.egg-info benchmarks/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml
+	@command -v git >/dev/null || { echo "git is needed: install it first" >&2; exit 1; }
+	@[ "$$(uname -sm)" = "Linux x86_64" ] || { \
+	  echo "Linux x86-64 is needed, this is $$(uname -sm): use a virtual machine or a container" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	  echo "Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1):" \
+	    "name another with make PYTHON=python3.11" >&2; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { \
+	  echo "python's venv module does not work: on Debian, install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	# Byte-compiled now, once: Ray starts a dozen interpreters and would compile in each.
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable .
+	@touch $@

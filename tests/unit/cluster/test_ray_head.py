@@ -1,0 +1,87 @@
+"""The command line and the environment of Ray's head."""
+
+from pathlib import Path
+
+from cluster.environment import Addresses, worker_environment
+from cluster.ports import Ports
+from cluster.ray_head import GcsStore, ray_environment, start_command
+
+PORTS = Ports(**{name: 20_000 + number for number, name in enumerate(Ports.__dataclass_fields__)})
+STORE = GcsStore(port=PORTS.gcs_store, password="store-secret")
+TEMP = Path("/tmp/guild-x")  # noqa: S108 - only a name here
+ADDRESSES = Addresses(
+    app_url="postgresql://app",
+    log_url="postgresql://log",
+    owner_url="postgresql://owner",
+    redis_url="redis://tail",
+    jwt_secret="jwt",
+    secret_key="key",
+)
+
+
+def workers(caller: dict[str, str]) -> dict[str, str]:
+    return worker_environment(
+        caller,
+        stack_id="one",
+        addresses=ADDRESSES,
+        ray_address="127.0.0.2:1",
+        ray=ray_environment(PORTS, token="token", store=STORE, namespace="n", temp_dir=TEMP),
+    )
+
+
+def test_every_port_of_the_head_is_ours() -> None:
+    command = start_command(PORTS, store=STORE, temp_dir=TEMP, object_store_mib=256, cpus=4)
+    environment = ray_environment(PORTS, token="token", store=STORE, namespace="n", temp_dir=TEMP)
+
+    said = " ".join(command) + " " + " ".join(environment.values())
+    beside_ray = {"http", "postgres", "valkey"}
+    for name in Ports.__dataclass_fields__.keys() - beside_ray:
+        assert str(getattr(PORTS, name)) in said, name
+
+
+def test_the_head_asks_for_loopback_and_does_not_block() -> None:
+    command = start_command(PORTS, store=STORE, temp_dir=TEMP, object_store_mib=256, cpus=4)
+
+    assert "--node-ip-address=127.0.0.2" in command
+    assert "--dashboard-host=127.0.0.1" in command
+    assert "--block" not in command
+    assert f"--object-store-memory={256 * 1024 * 1024}" in command
+
+
+def test_authentication_is_set_explicitly() -> None:
+    environment = workers({})
+
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert environment["RAY_AUTH_TOKEN"] == "token"
+
+
+def test_the_longest_socket_path_fits() -> None:
+    environment = ray_environment(
+        PORTS, token="t", store=STORE, namespace="n", temp_dir=Path("/" + "x" * 32)
+    )
+
+    node = "f" * 56
+    for name in ("RAY_SERVE_HAPROXY_SOCKET_PATH", "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH"):
+        path = Path(environment[name])
+        assert len(f"{path.parent}/{node}/{path.name}.4194304.tmp") <= 107
+
+
+def test_workers_never_get_the_owners_rights() -> None:
+    environment = workers({"GUILD_MIGRATION_DATABASE_URL": "postgresql://owner"})
+
+    assert "postgresql://owner" not in environment.values()
+
+
+def test_workers_get_the_callers_settings_but_not_another_cluster() -> None:
+    environment = workers({"GUILD_ROUTER__READ_BATCH": "7", "RAY_ADDRESS": "elsewhere:6379"})
+
+    assert environment["GUILD_ROUTER__READ_BATCH"] == "7"
+    assert "RAY_ADDRESS" not in environment
+
+
+def test_a_jobs_python_is_this_one() -> None:
+    environment = workers({"PATH": "/usr/bin"})
+
+    first, *rest = environment["PATH"].split(":")
+    assert (Path(first) / "python").exists()
+    assert rest == ["/usr/bin"]
