@@ -93,13 +93,17 @@ class Directory:
         pause_s = self._settings.retry_delay_s
         while True:
             try:
-                self._take(await self._source.watch(self._roster))
-                pause_s = self._settings.retry_delay_s
+                offered = await self._source.watch(self._roster)
             except DependencyUnavailable:
                 if not self._roster.members:
                     await self._look_around()
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, self._settings.health_period_s)
+            else:
+                if accepts(self._roster, offered):
+                    self._take(offered)
+                    pause_s = self._settings.retry_delay_s
+                    continue
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, self._settings.health_period_s)
 
     async def _look_around(self) -> None:
         """Cold start without a supervisor: whoever exists may be able to answer."""
@@ -110,7 +114,7 @@ class Directory:
         self._take(Roster(0, 0, found))
 
     def _take(self, roster: Roster) -> None:
-        if not accepts(self._roster, roster) or roster == self._roster:
+        if roster == self._roster:
             return
         self._roster = roster
         by_pool: dict[str, list[MemberIdentity]] = defaultdict(list)

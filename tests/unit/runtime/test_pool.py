@@ -1,0 +1,302 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from actors.errors import DeadlineExceeded, DependencyUnavailable, NotFound, VersionConflict
+from actors.runtime.directory import Directory, Roster
+from actors.runtime.identity import MemberIdentity
+from actors.runtime.mailbox import MemberPort
+from actors.runtime.message import Handlers
+from actors.runtime.pool import Pool
+from actors.settings import RuntimeSettings
+from tests.unit.runtime.member_side import Connection, settled
+from tests.unit.runtime.samples import CONTEXT, Abacus, Add, Echo, Refuse, Wait
+
+SETTINGS = RuntimeSettings(
+    linger_ms=2,
+    collect_timeout_s=0.2,
+    submit_timeout_s=0.2,
+    failover_budget_s=0.5,
+    retry_budget_s=0.2,
+    retry_delay_s=0.001,
+    avoid_s=60,
+    fill_before_spreading=4,
+)
+FIRST, SECOND = MemberIdentity("echo", 1, 0), MemberIdentity("echo", 1, 1)
+
+
+class Announcements:
+    """A `RosterSource` that says what the test wants."""
+
+    def __init__(self, *members: MemberIdentity) -> None:
+        self.roster = Roster(1, 1, members)
+        self.away = False
+        self.changed = asyncio.Event()
+
+    async def watch(self, known: Roster) -> Roster:
+        while not self.away and known == self.roster:
+            await self.changed.wait()
+        if self.away:
+            raise DependencyUnavailable("supervisor")
+        return self.roster
+
+    async def existing(self) -> tuple[MemberIdentity, ...]:
+        return (FIRST,)
+
+    def announce(self, *members: MemberIdentity, epoch: int = 1) -> None:
+        self.roster = Roster(epoch, self.roster.version + 1, members)
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Guild:
+    """A pool of two members of one sage, and the way to break it."""
+
+    def __init__(self, *members: MemberIdentity) -> None:
+        self.sage = Abacus()
+        self.source = Announcements(*members)
+        self.directory = Directory(self.source, SETTINGS)
+        self.connections = {member: Connection(self.sage, SETTINGS) for member in (FIRST, SECOND)}
+        self.pool = Pool("echo", self.directory, self.connect, SETTINGS, "proc_1")
+        self.directory.start()
+
+    def connect(self, member: MemberIdentity) -> MemberPort:
+        return self.connections[member]
+
+    def calls(self) -> dict[MemberIdentity, int]:
+        return {
+            member: sum(len(batch.envelopes) for batch in connection.batches)
+            for member, connection in self.connections.items()
+        }
+
+
+class Flaky(Abacus):
+    """Fails some times before it answers."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    def handlers(self) -> Handlers:
+        return {**super().handlers(), Echo: self.fail_first}
+
+    async def fail_first(self, query: Echo) -> str:
+        if self.errors:
+            raise self.errors.pop(0)
+        return query.text
+
+
+def echo(text: str = "x") -> Echo:
+    return Echo(context=CONTEXT, text=text)
+
+
+async def test_a_message_is_answered() -> None:
+    guild = Guild(FIRST, SECOND)
+
+    assert await guild.pool.ask(echo("hello")) == "hello"
+
+
+async def test_what_a_sage_refuses_is_not_asked_again() -> None:
+    guild = Guild(FIRST)
+
+    with pytest.raises(NotFound):
+        await guild.pool.ask(Refuse(context=CONTEXT))
+
+    assert guild.calls()[FIRST] == 1
+
+
+async def test_a_lost_query_is_asked_of_another_member() -> None:
+    guild = Guild(FIRST, SECOND)
+    waiting = [
+        asyncio.create_task(guild.pool.ask(Wait(context=CONTEXT, name="a"))) for _ in range(2)
+    ]
+    while len(guild.sage.started) < 2:
+        await settled()
+    (owner,) = [member for member, calls in guild.calls().items() if calls]
+
+    guild.connections[owner].break_now()
+    guild.sage.gate("a").set()
+
+    assert await asyncio.gather(*waiting) == ["a", "a"]
+    assert all(guild.calls().values())
+
+
+async def test_a_lost_command_goes_out_again_as_a_second_attempt() -> None:
+    guild = Guild(FIRST, SECOND)
+    await guild.pool.ask(echo())
+    (owner,) = [member for member, calls in guild.calls().items() if calls]
+    guild.connections[owner].cut = True
+
+    await guild.pool.ask(Add(context=CONTEXT, command_id="cmd_1"))
+
+    other = SECOND if owner == FIRST else FIRST
+    (envelope,) = guild.connections[other].batches[0].envelopes
+    assert envelope.attempt == 2
+
+
+async def test_a_member_that_was_lost_is_avoided() -> None:
+    guild = Guild(FIRST, SECOND)
+    await guild.pool.ask(echo())
+    (owner,) = [member for member, calls in guild.calls().items() if calls]
+    guild.connections[owner].cut = True
+    await guild.pool.ask(echo())
+    before = guild.calls()[owner]
+
+    for _ in range(10):
+        await guild.pool.ask(echo())
+
+    assert guild.calls()[owner] == before
+
+
+async def test_the_last_member_is_tried_even_if_it_was_lost() -> None:
+    guild = Guild(FIRST)
+    guild.connections[FIRST].cut = True
+    asking = asyncio.create_task(guild.pool.ask(echo("back")))
+    await asyncio.sleep(0.02)
+
+    guild.connections[FIRST].cut = False
+
+    assert await asking == "back"
+
+
+async def test_retries_end_with_the_budget() -> None:
+    guild = Guild(FIRST)
+    guild.connections[FIRST].cut = True
+
+    outcome = await guild.pool.ask_outcome(echo(), timeout_s=30)
+
+    assert isinstance(outcome.error, DependencyUnavailable)
+    assert outcome.error.name == "echo"
+    assert guild.calls()[FIRST] > 2
+
+
+async def test_something_behind_the_member_that_is_away_for_a_moment_is_waited_for() -> None:
+    guild = Guild(FIRST)
+    sage = Flaky(DependencyUnavailable("postgres"), VersionConflict("incident", "inc_1"))
+    guild.connections[FIRST] = Connection(sage, SETTINGS)
+
+    assert await guild.pool.ask(echo("at last")) == "at last"
+
+
+async def test_a_lasting_conflict_is_told_after_three_attempts() -> None:
+    guild = Guild(FIRST)
+    sage = Flaky(*[VersionConflict("incident", "inc_1")] * 9)
+    guild.connections[FIRST] = Connection(sage, SETTINGS)
+
+    with pytest.raises(VersionConflict):
+        await guild.pool.ask(echo())
+
+    assert len(sage.errors) == 6
+
+
+async def test_messages_of_one_key_go_to_one_member() -> None:
+    guild = Guild(FIRST, SECOND)
+
+    for key in range(20):
+        before = guild.calls()
+        for _ in range(3):
+            await guild.pool.ask(Add(context=CONTEXT, command_id=f"cmd_{key}", group=f"inc_{key}"))
+        asked = [member for member, calls in guild.calls().items() if calls > before[member]]
+        assert len(asked) == 1
+
+    assert all(guild.calls().values())
+
+
+async def test_few_messages_share_one_member_and_many_use_both() -> None:
+    guild = Guild(FIRST, SECOND)
+
+    await asyncio.gather(*(guild.pool.ask(echo()) for _ in range(3)))
+    few = [calls for calls in guild.calls().values() if calls]
+    await asyncio.gather(*(guild.pool.ask(echo()) for _ in range(60)))
+    many = guild.calls().values()
+
+    assert few == [3]
+    assert min(many) > 10
+
+
+async def test_a_pool_without_members_waits_for_them() -> None:
+    guild = Guild()
+    asking = asyncio.create_task(guild.pool.ask(echo("finally")))
+    await settled()
+
+    guild.source.announce(SECOND)
+
+    assert await asking == "finally"
+
+
+async def test_a_pool_that_stays_without_members_is_unavailable() -> None:
+    guild = Guild()
+
+    with pytest.raises(DependencyUnavailable) as error:
+        await guild.pool.ask(echo(), timeout_s=0.05)
+
+    assert error.value.name == "echo"
+
+
+async def test_what_waits_for_a_member_that_leaves_goes_to_one_that_stays() -> None:
+    guild = Guild(FIRST)
+    held = guild.connections[FIRST].hold = asyncio.Event()
+    asks: list[asyncio.Task[Any]] = []
+    for number in range(5):
+        asks.append(asyncio.create_task(guild.pool.ask(echo(str(number)))))
+        await settled()
+
+    guild.source.announce(SECOND)
+    await settled()
+    held.set()
+
+    assert await asyncio.gather(*asks) == [str(number) for number in range(5)]
+    assert guild.calls() == {FIRST: 2, SECOND: 3}
+
+
+async def test_the_deadline_holds_whatever_happens() -> None:
+    guild = Guild(FIRST)
+
+    with pytest.raises(DeadlineExceeded):
+        await guild.pool.ask(Wait(context=CONTEXT, name="for ever"), timeout_s=0.03)
+
+
+async def test_a_closed_pool_answers_everybody() -> None:
+    guild = Guild(FIRST)
+    asking = asyncio.create_task(
+        guild.pool.ask_outcome(Wait(context=CONTEXT, name="for ever"), timeout_s=0.3)
+    )
+    await settled()
+
+    await guild.pool.close()
+
+    assert (await asking).error is not None
+
+
+async def test_the_last_roster_stands_while_the_supervisor_is_away() -> None:
+    guild = Guild(SECOND)
+    assert await guild.pool.ask(echo()) == "x"
+    guild.source.away = True
+    guild.source.announce()
+
+    await asyncio.sleep(0.01)
+
+    assert guild.directory.members("echo") == (SECOND,)
+    assert await guild.pool.ask(echo()) == "x"
+
+
+async def test_a_cold_start_without_a_supervisor_uses_who_exists() -> None:
+    guild = Guild(SECOND)
+    guild.source.away = True
+
+    assert await guild.pool.ask(echo()) == "x"
+
+    assert guild.directory.members("echo") == (FIRST,)
+
+
+async def test_the_word_of_a_deposed_supervisor_is_not_taken() -> None:
+    guild = Guild()
+    guild.source.announce(FIRST, epoch=7)
+    await guild.directory.wait_for_members("echo", 1)
+
+    guild.source.announce(SECOND, epoch=6)
+    await settled()
+
+    assert guild.directory.members("echo") == (FIRST,)
+    await guild.directory.close()
