@@ -41,7 +41,7 @@ class LoopResult:
     Attributes:
         task_ids: those made from the runbook.
         kinds: of the timeline's events, oldest first.
-        correlation_ids: of dossier, review, knowledge entity and tasks.
+        correlation_ids: of dossier, review and tasks.
     """
 
     incident_id: str
@@ -187,7 +187,8 @@ async def play_loop(
     await record("search", entity, "and search finds it", entity_id)
 
     tasks = (await person.get("/tasks", incident_id=incident_id, limit=100)).body["items"]
-    parts = [dossier, review.body, entity.body, *(t for t in tasks if t["origin"] == "runbook")]
+    # The entity needs no check: the timeline, which is one correlation id's, led to it.
+    parts = [dossier, review.body, *(task for task in tasks if task["origin"] == "runbook")]
     return LoopResult(
         incident_id=incident_id,
         correlation_id=correlation_id,
