@@ -34,6 +34,11 @@ def storable(field: str, value: str) -> str:
     return value
 
 
+def sought(field: str, value: str | None) -> str | None:
+    """What a list is filtered by; None: by nothing."""
+    return None if value is None else storable(field, value)
+
+
 def tags(values: Iterable[str]) -> tuple[str, ...]:
     """At most ten tags, stripped, each once, in the order given."""
     return words("tags", values, MAX_TAGS)

@@ -2,11 +2,13 @@
 
 import base64
 import binascii
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 
 from actors.errors import ValidationError
 
 _SEPARATOR = "\x1f"
+_NUMBER = re.compile(r"[0-9]{1,10}")
 
 
 def encode(*key: str) -> str:
@@ -35,16 +37,16 @@ def moment(text: str) -> datetime:
     """A time that is part of a key, from its ISO form with an offset."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError as error:
+        if found.tzinfo is None:
+            raise foreign()
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise foreign() from error
-    if found.tzinfo is None:
-        raise foreign()
-    return found
 
 
 def number(text: str) -> int:
-    """A 32-bit number that is part of a key."""
-    if not text.isascii() or not text.removeprefix("-").isdecimal() or len(text) > 10:
+    """A number that is part of a key; it fits an integer column."""
+    if not _NUMBER.fullmatch(text) or int(text) >= 1 << 31:
         raise foreign()
     return int(text)
 

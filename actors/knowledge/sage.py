@@ -119,9 +119,9 @@ class KnowledgeSage:
         """A page of what the caller may read."""
         wanted = EntityFilter(
             sight=access.sight(query.context.caller),
-            category_id=query.category_id,
-            tag=query.tag,
-            author_id=query.author_id,
+            category_id=checks.sought("category_id", query.category_id),
+            tag=checks.sought("tag", query.tag),
+            author_id=checks.sought("author_id", query.author_id),
         )
         if query.statuses:
             wanted = replace(wanted, statuses=access.listable(query.statuses, query.context.caller))

@@ -166,6 +166,7 @@ class TaskSage:
     async def remove_relation(self, command: RemoveRelation) -> None:
         """A relation gone, with its inverse."""
         guild_id = _guild(command.context)
+        command = replace(command, other_id=_other(command.other_id))
         known = await self._store.relations(guild_id, [command.task_id])
         if command.kind in relations.INVERSE:
             task, other = await self._pair(guild_id, command)
@@ -189,7 +190,9 @@ class TaskSage:
     async def page(self, query: ListTasks) -> TaskPage:
         """A page of tasks."""
         wanted = TaskFilter(
-            statuses=query.statuses, assignee=query.assignee, incident_id=query.incident_id
+            statuses=query.statuses,
+            assignee=checks.sought("assignee", query.assignee),
+            incident_id=checks.sought("incident_id", query.incident_id),
         )
         limit = checks.page_size(query.limit)
         return await self._store.page(_guild(query.context), wanted, limit, query.cursor)

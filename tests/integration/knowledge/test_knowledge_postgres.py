@@ -7,9 +7,11 @@ import asyncpg
 import pytest
 
 from actors.errors import VersionConflict
+from actors.knowledge.actor import KnowledgeMember
 from actors.knowledge.messages import CreateCategory, ListCategories, ListEntities, UpdateEntity
 from actors.knowledge.postgres import PostgresKnowledgeStore
 from actors.knowledge.sage import KnowledgeSage
+from actors.runtime.identity import MemberIdentity
 from actors.runtime.local import LocalPool
 from actors.settings import DatabaseSettings, KnowledgeSettings
 from actors.storage.database import Database
@@ -27,6 +29,7 @@ from tests.fixtures.knowledge_builders import (
     review,
 )
 from tests.fixtures.knowledge_contract import KnowledgeStoreContract
+from tests.fixtures.one_database import OneDatabase
 from tests.fixtures.services import PreparedDatabase
 
 pytestmark = pytest.mark.integration
@@ -170,3 +173,12 @@ async def test_lists_use_an_index_under_row_security(
     text = "\n".join(row[0] for row in plan)
     assert "Index Scan Backward using idx_knowledge_created_at" in text
     assert "Sort" not in text
+
+
+async def test_a_member_opens_with_its_store_and_its_ledger(database: Database) -> None:
+    host = OneDatabase(database)
+
+    handlers = await KnowledgeMember(MemberIdentity("knowledge", 1, 0)).open(host)
+
+    assert host.ledger is not None
+    assert await LocalPool(handlers, host.ledger).ask(ListEntities(context=context()))

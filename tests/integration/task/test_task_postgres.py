@@ -7,11 +7,13 @@ import asyncpg
 import pytest
 
 from actors.errors import Cycle, VersionConflict
+from actors.runtime.identity import MemberIdentity
 from actors.runtime.local import LocalPool
 from actors.settings import DatabaseSettings, TaskSettings
 from actors.storage.database import Database
 from actors.storage.inbox import Inbox
 from actors.storage.log import of_correlation
+from actors.task.actor import TaskMember
 from actors.task.messages import (
     AddRelation,
     CompleteTask,
@@ -25,6 +27,7 @@ from actors.task.messages import (
 )
 from actors.task.postgres import PostgresTaskStore
 from actors.task.sage import TaskSage
+from tests.fixtures.one_database import OneDatabase
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.task_builders import (
     GUILD,
@@ -212,3 +215,12 @@ async def test_lists_use_an_index_under_row_security(
     text = "\n".join(row[0] for row in plan)
     assert "Index Scan using tasks_in_order" in text
     assert "Sort" not in text
+
+
+async def test_a_member_opens_with_its_store_and_its_ledger(database: Database) -> None:
+    host = OneDatabase(database)
+
+    handlers = await TaskMember(MemberIdentity("task", 1, 0)).open(host)
+
+    assert host.ledger is not None
+    assert await LocalPool(handlers, host.ledger).ask(ListTasks(context=context()))

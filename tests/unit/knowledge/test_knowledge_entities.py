@@ -122,6 +122,15 @@ def test_impossible_values_are_refused_by_their_field(field: str, value: object)
     assert refused.value.field == field
 
 
+def test_plain_json_is_kept_as_metadata() -> None:
+    metadata = {"runs": 3, "mean": 0.5, "hosts": ["a", None], "on": True, "by": {"team": "ops"}}
+    command = replace(create_entity(), metadata=metadata)
+
+    entity = entities.create(command, EntityId("know_1"), KNOWN, NOON).entity
+
+    assert entity.metadata == metadata
+
+
 def test_an_update_is_the_next_version_and_leaves_what_is_not_given() -> None:
     entity = new_entity()
 
@@ -174,6 +183,13 @@ def test_the_life_cycle_goes_step_by_step(before: EntityStatus, after: EntitySta
     change = entities.change_status(entity, to_status(after), LATER)
 
     assert (change.entity.status, change.entity.version) == (after, 2)
+
+
+def test_a_step_decided_on_an_older_version_is_refused() -> None:
+    entity, command = replace(new_entity(), version=2), to_status(EntityStatus.INACTIVE)
+
+    with pytest.raises(VersionConflict):
+        entities.change_status(entity, replace(command, expected_version=1), LATER)
 
 
 @given(

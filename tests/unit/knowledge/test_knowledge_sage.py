@@ -111,6 +111,16 @@ async def test_a_restored_entity_is_there_again(pool: LocalPool) -> None:
     assert (await read(pool, entity.entity_id)).version == 3
 
 
+async def test_a_repeated_delete_is_no_error(pool: LocalPool, store: MemoryKnowledgeStore) -> None:
+    entity = await pool.ask(create_entity())
+    delete = DeleteEntity(context=context(), command_id=key(), entity_id=entity.entity_id)
+
+    await pool.ask(delete)
+    await pool.ask(replace(delete, command_id=key()))
+
+    assert len(store.events) == 2
+
+
 async def test_a_change_of_status_is_told(pool: LocalPool, store: MemoryKnowledgeStore) -> None:
     entity = await pool.ask(create_entity())
 
@@ -269,3 +279,9 @@ async def test_an_event_that_nobody_asked_for_is_a_fault_and_not_a_silence(
         await pool.ask(
             delivery(IncidentAcknowledged(incident_id="inc_1", acknowledged_by="user_lead"))
         )
+
+
+@pytest.mark.parametrize("field", ["category_id", "tag", "author_id"])
+async def test_a_list_is_not_filtered_by_what_cannot_be_stored(pool: LocalPool, field: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        await listed(pool, None, **{field: "a\x00b"})

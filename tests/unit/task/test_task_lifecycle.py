@@ -145,6 +145,33 @@ def test_a_failed_task_that_has_to_wait_by_now_becomes_blocked() -> None:
     assert isinstance(change.steps[0].event, TaskBlocked)
 
 
+@pytest.mark.parametrize("status", [TaskStatus.IN_PROGRESS, TaskStatus.COMPLETED])
+def test_only_what_failed_is_tried_again(status: TaskStatus) -> None:
+    command = RetryTask(context=context(), command_id="1", task_id="task_1")
+
+    with pytest.raises(InvalidTransition):
+        lifecycle.retry(task_that_is(status), command, NOON)
+
+
+def test_only_work_that_was_begun_can_fail() -> None:
+    command = FailTask(context=context(), command_id="1", task_id="task_1", error="no space")
+
+    with pytest.raises(InvalidTransition):
+        lifecycle.fail(task_that_is(TaskStatus.PENDING), command, NOON)
+
+
+def test_a_task_waits_for_a_bounded_number_of_things() -> None:
+    many = tuple(
+        Blocker(kind=BlockerKind.MANUAL, ref=str(index)) for index in range(lifecycle.MAX_BLOCKERS)
+    )
+    hold = BlockTask(
+        context=context(), command_id="1", task_id="task_1", kind=BlockerKind.MANUAL, ref="more"
+    )
+
+    with pytest.raises(ValidationError, match="blocked_by"):
+        lifecycle.block(task_that_is(TaskStatus.BLOCKED, blocked_by=many), hold, NOON)
+
+
 def test_failing_needs_a_reason() -> None:
     task = task_that_is(TaskStatus.IN_PROGRESS)
     command = FailTask(context=context(), command_id="1", task_id="task_1", error="  ")
@@ -185,10 +212,17 @@ def test_giving_up_needs_a_reason() -> None:
 
 def test_a_repeat_changes_nothing() -> None:
     begun, done = task_that_is(TaskStatus.IN_PROGRESS), task_that_is(TaskStatus.COMPLETED)
+    failed, gone = task_that_is(TaskStatus.FAILED), task_that_is(TaskStatus.CANCELLED)
+    pending = task_that_is(TaskStatus.PENDING)
+    same = {"context": context(), "command_id": "1", "task_id": "task_1"}
 
     changes = [
         lifecycle.start(begun, start(), NOON),
         lifecycle.complete(done, [], complete(), NOON),
+        lifecycle.fail(failed, FailTask(error="no space", **same), NOON),  # type: ignore[arg-type]
+        lifecycle.cancel(gone, CancelTask(reason="late", **same), NOON),  # type: ignore[arg-type]
+        lifecycle.retry(pending, RetryTask(**same), NOON),  # type: ignore[arg-type]
+        lifecycle.assign(pending, AssignTask(assignee="user_ops", **same), NOON),  # type: ignore[arg-type]
     ]
 
     assert not any(changes)

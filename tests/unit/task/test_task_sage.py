@@ -1,5 +1,7 @@
 """The Task sage over the memory store: relations, lists, and what other sages' events cause."""
 
+from dataclasses import replace
+
 import pytest
 
 from actors.clock import derived_id
@@ -219,6 +221,35 @@ async def test_deleting_a_task_frees_who_waited_and_leaves_no_relation(
         await task_now(pool, one.task_id)
 
 
+async def test_one_of_two_holding_relations_goes_on_holding(pool: LocalPool) -> None:
+    one, two = await pool.ask(create_task()), await pool.ask(create_task())
+    await pool.ask(relate(one, RelationKind.BLOCKING, two.task_id))
+    await pool.ask(relate(one, RelationKind.PRECEDES, two.task_id))
+
+    await pool.ask(
+        RemoveRelation(
+            context=context(),
+            command_id=f"key-{number()}",
+            task_id=one.task_id,
+            kind=RelationKind.BLOCKING,
+            other_id=two.task_id,
+        )
+    )
+
+    assert (await task_now(pool, two.task_id)).status is TaskStatus.BLOCKED
+
+
+async def test_a_plan_too_large_to_follow_takes_no_more(store: MemoryTaskStore) -> None:
+    sage = TaskSage(store, TaskSettings(max_order_edges=1), now=lambda: NOON)
+    pool = LocalPool(sage.handlers(), store)
+    tasks = [await pool.ask(create_task()) for _ in range(4)]
+    await pool.ask(relate(tasks[2], RelationKind.PRECEDES, tasks[3].task_id))
+    await pool.ask(relate(tasks[1], RelationKind.PRECEDES, tasks[2].task_id))
+
+    with pytest.raises(ValidationError, match="followed"):
+        await pool.ask(relate(tasks[0], RelationKind.PRECEDES, tasks[1].task_id))
+
+
 async def test_a_completed_task_holds_nobody(pool: LocalPool) -> None:
     one, two = await pool.ask(create_task()), await pool.ask(create_task())
     await begin(pool, one)
@@ -313,7 +344,6 @@ async def test_resolution_cancels_the_steps_that_nobody_began(
 ) -> None:
     await pool.ask(delivery(dossier("begun", "untouched"), "task.runbook"))
     await pool.ask(delivery(review("later"), "task.actions"))
-    begun = (await tasks_of(pool))[0]
     await begin(pool, next(task for task in await tasks_of(pool) if task.name == "begun"))
     command = delivery(resolved(), "task.incident_resolved")
 
@@ -322,7 +352,6 @@ async def test_resolution_cancels_the_steps_that_nobody_began(
 
     after = {task.name: task for task in await tasks_of(pool)}
     statuses = {name: task.status for name, task in after.items()}
-    assert begun.origin is Origin.RUNBOOK
     assert statuses == {
         "begun": TaskStatus.IN_PROGRESS,
         "untouched": TaskStatus.CANCELLED,
@@ -340,6 +369,13 @@ async def test_after_a_cancelled_round_a_new_dossier_makes_tasks_again(pool: Loc
 
     pending = await tasks_of(pool, statuses=frozenset({TaskStatus.PENDING}))
     assert [task.name for task in pending] == ["one"]
+
+
+async def test_a_dossier_of_unknown_urgency_makes_ordinary_tasks(pool: LocalPool) -> None:
+    await pool.ask(delivery(replace(dossier("one"), priority="blocker"), "task.runbook"))
+
+    (task,) = await tasks_of(pool)
+    assert task.priority is Priority.NORMAL
 
 
 async def test_an_event_that_nobody_asked_for_is_a_fault_and_not_a_silence(
