@@ -26,44 +26,42 @@ MAX_DETAIL = 4_000
 def steps(markdown: str, limit: int) -> tuple[RunbookStep, ...]:
     """The steps of a runbook: first of finding out, then of repairing; at most ``limit``.
 
-    Under a heading such as Diagnosis or Mitigation, the items of its lists are steps; without a
-    list its sub-headings; without those its paragraphs. A runbook without such headings gives the
-    items of its numbered lists.
+    Under a heading such as Diagnosis or Mitigation, the items of its lists are steps. Where what
+    repairs is not a list, sub-headings are, and without those paragraphs. A runbook without such
+    headings gives the items of its numbered lists.
     """
     parts = sections(markdown, front_matter(markdown)[1])
-    finding = list(_under(markdown, parts, _FINDING_OUT, unless=_REPAIRING))
-    repairing = list(_under(markdown, parts, _REPAIRING))
-    if not repairing and not finding:
+    repairing = [part for part in parts if _about(part, _REPAIRING)]
+    finding = [part for part in parts if _about(part, _FINDING_OUT, unless=_REPAIRING)]
+    lists_only = any(True for part in repairing for _ in _items(_body(markdown, part)))
+    first = [step for part in finding for step in _of(markdown, part, _FINDING_OUT, lists_only)]
+    then = [step for part in repairing for step in _of(markdown, part, _REPAIRING, lists_only)]
+    if not first and not then:
         numbered = (item for part in parts for item in _items(_body(markdown, part), ordered=True))
-        repairing = [_step(item) for item in numbered]
-    if len(finding) + len(repairing) > limit:
+        then = [_step(item) for item in numbered]
+    if len(first) + len(then) > limit:
         # What repairs is worth more than what explains, but one must know where one stands.
-        finding = finding[: max(limit - len(repairing), limit // 3)]
-    return tuple([*finding, *repairing][:limit])
+        first = first[: max(limit - len(then), limit // 3)]
+    return tuple([*first, *then][:limit])
 
 
-def _under(
-    markdown: str,
-    parts: list[Section],
-    wanted: re.Pattern[str],
-    unless: re.Pattern[str] | None = None,
+def _of(
+    markdown: str, part: Section, wanted: re.Pattern[str], lists_only: bool
 ) -> Iterator[RunbookStep]:
-    for part in parts:
-        heading = _governing(part, wanted, unless)
-        if heading is None:
-            continue
-        body = _body(markdown, part)
-        items = list(_items(body))
-        if items:
-            yield from map(_step, items)
-        elif part.path[-1] != heading:
-            yield RunbookStep(title=_plain(part.path[-1])[:MAX_TITLE], detail=_cut(body))
-        else:
-            yield from map(_step, _paragraphs(body))
+    body = _body(markdown, part)
+    items = list(_items(body))
+    if items:
+        yield from map(_step, items)
+    elif lists_only:
+        return
+    elif part.path[-1] != _about(part, wanted):
+        yield RunbookStep(title=_plain(part.path[-1])[:MAX_TITLE], detail=_cut(body))
+    else:
+        yield from map(_step, _paragraphs(body))
 
 
-def _governing(
-    part: Section, wanted: re.Pattern[str], unless: re.Pattern[str] | None
+def _about(
+    part: Section, wanted: re.Pattern[str], unless: re.Pattern[str] | None = None
 ) -> str | None:
     """The innermost heading below the document's own that says what this section is for."""
     for title in reversed(part.path[1:] if part.level > 1 else part.path):
