@@ -124,9 +124,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def check_target(raw_path: bytes, query: bytes) -> None:
     """Refuses a request target that does not decode to proper text without control characters.
 
+    Nor may a slash of the path be encoded: a proxy in front would see another path than we do.
+
     Raises:
         Problem: 400.
     """
+    if b"%2f" in raw_path or b"%2F" in raw_path:
+        raise Problem(400, "the address has an encoded slash")
     for part in (raw_path, query):
         if b"%" not in part and part.isascii():
             continue  # nothing to decode; the server has refused bare control characters
