@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.gateway import goals
-from benchmarks.load import Seen, reply_end, request
+from benchmarks.load.client import Seen, reply_end, request
 
 REPLY = b"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-length: 2\r\n\r\n{}"
 

@@ -1,44 +1,16 @@
-"""HTTP load from a process of its own: ``python -m benchmarks.load closed|open …``.
+"""The client: keep-alive connections, closed or open load, what came back."""
 
-Closed: each of so many connections sends its next request when it has the reply. Open: requests
-leave at a fixed rate whatever comes back, and are timed from the moment they were due, so that a
-server that stands still is charged for everyone who would have waited. Prints one JSON object.
-"""
-
-import argparse
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import cast
 
-import orjson
-import uvloop
-
 from benchmarks.frame import percentile
+from benchmarks.load import Load
 
 MAX_CONNECTIONS = 512
 _DRAIN_S, _DRAIN_STEP_S = 5.0, 0.01
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What to send.
-
-    Attributes:
-        path: of every request.
-        slow_path: of one request in ``slow_every``; 0: of none.
-        rate: requests a second for open load; 0: closed.
-    """
-
-    port: int
-    path: str
-    seconds: float
-    connections: int
-    rate: float = 0.0
-    slow_path: str = ""
-    slow_every: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -216,53 +188,3 @@ async def _finish(connections: Sequence[Connection], seen: Seen) -> None:
     for connection in connections:
         connection.busy = False
         connection.close()
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Sends the load that the command line describes and prints what was seen."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--path", required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--connections", type=int, required=True)
-    parser.add_argument("--rate", type=float, default=0.0)
-    parser.add_argument("--slow-path", default="")
-    parser.add_argument("--slow-every", type=int, default=0)
-    load = Load(**vars(parser.parse_args(argv)))
-    seen = uvloop.run(open_(load) if load.rate else closed(load))
-    sys.stdout.buffer.write(orjson.dumps(seen.summary()) + b"\n")
-    return 0
-
-
-async def in_other_process(load: Load) -> dict[str, float]:
-    """Runs the load in a process of its own, so that it does not share our event loop.
-
-    Raises:
-        RuntimeError: it failed; the text ends with what it said last.
-    """
-    arguments = [
-        f"--{name.replace('_', '-')}={value}" for name, value in asdict(load).items() if value
-    ]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.load",
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(load.seconds + 60):
-            output, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    if process.returncode:
-        raise RuntimeError(f"the load failed: {errors.decode().strip().splitlines()[-1:]}")
-    figures: dict[str, float] = orjson.loads(output)
-    return figures
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
