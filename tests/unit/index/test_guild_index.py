@@ -1,0 +1,231 @@
+"""One guild's index: what is put in is found, what was taken out is not."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.index.dense import DenseLeg
+from actors.index.guild import Findings, GuildIndex
+from actors.index.passage import Passage, Selection, Source, Vector
+
+DIMENSION = 8
+ALL = Selection()
+
+
+def source(source_id: str, version: int = 1, **fields: object) -> Source:
+    made = Source(source_id=source_id, type="document", version=version, title=f"Page {source_id}")
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def axis(number: int) -> Vector:
+    vector = np.zeros(DIMENSION, np.float32)
+    vector[number % DIMENSION] = 1
+    return vector
+
+
+def passage(chunk_id: str, text: str, vector: Vector | None = None) -> Passage:
+    return Passage(
+        chunk_id=chunk_id,
+        position=0,
+        heading="",
+        text=text,
+        char_start=0,
+        char_end=len(text),
+        vector=vector,
+    )
+
+
+def index_of(*texts: tuple[str, str]) -> GuildIndex:
+    index = GuildIndex(DIMENSION, candidates=50, fold_rows=4)
+    for number, (source_id, text) in enumerate(texts):
+        index.replace(source(source_id), [passage(f"{source_id}#1", text, axis(number))])
+    index.commit()
+    return index
+
+
+def ids(findings: Findings) -> list[str]:
+    return [found.source.source_id for found in findings.found]
+
+
+def words(index: GuildIndex, text: str, selection: Selection = ALL) -> list[str]:
+    return ids(index.search(text, None, selection=selection, limit=10))
+
+
+def test_a_passage_is_found_by_the_words_inside_its_identifiers() -> None:
+    index = index_of(("a", "Alert KubeletDown fires"), ("b", "The queue is stuck"))
+
+    assert words(index, "kubelet") == ["a"]
+    assert words(index, "KubeletDown") == ["a"]
+
+
+def test_a_passage_is_found_by_its_meaning_alone() -> None:
+    index = index_of(("a", "one"), ("b", "two"))
+
+    found = index.search("", axis(1), selection=ALL, limit=1, lexical=False)
+
+    assert ids(found) == ["b"]
+    assert found.dense_weight == 1.0
+    assert found.found[0].dense is not None
+    assert found.found[0].dense.rank == 1
+
+
+def test_both_legs_say_where_they_placed_a_hit() -> None:
+    index = index_of(("a", "disk full"), ("b", "disk slow"))
+
+    [best, *_] = index.search("disk full", axis(0), selection=ALL, limit=5).found
+
+    assert best.source.source_id == "a"
+    assert best.lexical is not None
+    assert best.lexical.rank == 1
+    assert best.score == pytest.approx(1.0)
+
+
+def test_what_was_replaced_is_gone_and_the_new_text_is_found() -> None:
+    index = index_of(("a", "disk full"))
+
+    index.replace(source("a", 2), [passage("a#2", "queue stuck")])
+    index.commit()
+
+    assert words(index, "disk") == []
+    assert words(index, "queue") == ["a"]
+    assert index.dead == 1
+
+
+def test_an_older_version_never_replaces_a_newer_one() -> None:
+    index = index_of()
+    index.replace(source("a", 2), [passage("a#2", "queue stuck")])
+
+    index.replace(source("a", 1), [passage("a#1", "disk full")])
+    index.commit()
+
+    assert words(index, "queue disk") == ["a"]
+    assert index.passages_of("a")[0].text == "queue stuck"
+
+
+def test_what_was_removed_is_gone_before_the_commit() -> None:
+    index = index_of(("a", "disk full"), ("b", "disk slow"))
+
+    index.remove("a")
+    index.remove("a")
+
+    assert words(index, "disk") == ["b"]
+    assert ids(index.search("", axis(0), selection=ALL, limit=5, lexical=False)) == ["b"]
+
+
+def test_a_vector_that_comes_later_is_added_to_its_passage() -> None:
+    index = GuildIndex(DIMENSION)
+    index.replace(source("a"), [passage("a#1", "disk full")])
+    index.commit()
+    before = index.without_vector
+
+    index.replace(source("a"), [passage("a#1", "disk full", axis(3))])
+
+    assert (before, index.without_vector, index.dead) == (1, 0, 0)
+    assert ids(index.search("", axis(3), selection=ALL, limit=1, lexical=False)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (Selection(types=frozenset({"task"})), ["t"]),
+        (Selection(kinds=frozenset({"runbook"})), ["r"]),
+        (Selection(statuses=frozenset({"pending"})), ["t"]),
+        (Selection(tags=frozenset({"x", "y"})), ["r"]),
+        (Selection(exclude=frozenset({"r", "n"})), ["t"]),
+    ],
+)
+def test_a_filter_holds_in_both_legs(selection: Selection, expected: list[str]) -> None:
+    index = GuildIndex(DIMENSION)
+    index.replace(source("n"), [passage("n#1", "disk full", axis(0))])
+    index.replace(source("r", kind="runbook", tags=("x", "y")), [passage("r#1", "disk", axis(1))])
+    index.replace(
+        source("t", type="task", status="pending", tags=("x",)), [passage("t#1", "disk", axis(2))]
+    )
+    index.commit()
+
+    assert words(index, "disk", selection) == expected
+    assert ids(index.search("", axis(0), selection=selection, limit=9, lexical=False)) == expected
+
+
+def test_a_source_is_found_by_its_name_until_it_leaves() -> None:
+    index = index_of(("a", "text"))
+    index.replace(source("a", 2, names=("DiskFull",)), [passage("a#2", "text")])
+
+    found = index.named(["diskfull"], ALL)
+    index.remove("a")
+
+    assert [one.source_id for one in found] == ["a"]
+    assert index.named(["diskfull"], ALL) == []
+
+
+def test_a_compacted_index_finds_the_same_without_dead_slots() -> None:
+    index = index_of(*((f"s{number}", f"word{number} common") for number in range(9)))
+    for number in range(5):
+        index.remove(f"s{number}")
+    index.commit()
+
+    compacted = index.compacted()
+
+    assert (compacted.dead, compacted.passages) == (0, 4)
+    assert sorted(words(compacted, "common")) == sorted(words(index, "common"))
+    assert ids(compacted.search("", axis(6), selection=ALL, limit=1, lexical=False)) == ["s6"]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "the of and", "\x00", "\ud800", "🙂" * 500])
+def test_a_query_without_terms_finds_nothing_and_breaks_nothing(text: str) -> None:
+    index = index_of(("a", "disk full"))
+
+    assert words(index, text.encode("utf-8", "replace").decode()) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=30))
+def test_the_index_holds_what_a_dictionary_would(steps: list[tuple[int, bool]]) -> None:
+    index = GuildIndex(DIMENSION, fold_rows=3)
+    present: dict[str, int] = {}
+
+    for version, (number, put) in enumerate(steps, start=1):
+        source_id = f"s{number}"
+        if put:
+            text = f"shared word{number}"
+            index.replace(
+                source(source_id, version), [passage(f"{source_id}#{version}", text, axis(number))]
+            )
+            present[source_id] = version
+        else:
+            index.remove(source_id)
+            present.pop(source_id, None)
+    index.commit()
+
+    assert set(words(index, "shared")) == set(present)
+    assert index.passages == len(present)
+    assert index.without_vector == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 7), st.integers(0, 2**32 - 1))
+def test_base_and_delta_together_are_exact(count: int, fold_rows: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    vectors = random.normal(size=(count, DIMENSION)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    alive = random.random(count) < 0.7
+    leg = DenseLeg(DIMENSION, fold_rows=fold_rows)
+    for slot, vector in enumerate(vectors):
+        leg.add(slot, vector)
+
+    found = leg.search(vectors[0], alive, limit=5)
+
+    assert list(found.slots) == _brute_force(vectors, alive, 5)
+    assert all(np.allclose(leg.vector(slot), vectors[slot]) for slot in range(count))  # type: ignore[arg-type]
+
+
+def _brute_force(
+    vectors: Vector, alive: "np.ndarray[tuple[int], np.dtype[np.bool_]]", limit: int
+) -> list[int]:
+    scores: Iterable[float] = vectors @ vectors[0]
+    ranked = sorted(zip(scores, range(len(vectors)), strict=True), key=lambda one: -one[0])
+    return [slot for _, slot in ranked if alive[slot]][:limit]

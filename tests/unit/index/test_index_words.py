@@ -1,0 +1,116 @@
+"""Names, identifiers and fusion: the pure parts of the index."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.index import fusion, names, terms
+from actors.index.fusion import Legs
+from actors.index.passage import Source
+
+
+def document(title: str, **fields: str) -> Source:
+    return Source(source_id="doc_1", type="document", version=1, title=title, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("identifier", "words"),
+    [
+        ("KubeletDown", ["Kubelet", "Down"]),
+        ("KubeAPIDown", ["Kube", "API", "Down"]),
+        ("etcdNoLeader", ["etcd", "No", "Leader"]),
+        ("CPUThrottlingHigh", ["CPU", "Throttling", "High"]),
+    ],
+)
+def test_an_identifier_falls_into_its_words(identifier: str, words: list[str]) -> None:
+    assert terms.humps(identifier) == words
+
+
+def test_a_whole_name_and_its_words_are_both_counted() -> None:
+    found = terms.analyzer().analyze(terms.expand("KubeletDown kube_pod_info"))
+
+    assert {"kubeletdown", "kubelet", "kube", "pod", "info", "kubepodinfo"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    "spelling", ["KubeletDown", "Kubelet Down", "kubelet-down", "kubelet_down"]
+)
+def test_spellings_of_one_name_are_one_name(spelling: str) -> None:
+    assert names.key(spelling) == "kubeletdown"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://runbooks.example.org/runbooks/kubernetes/kubeletdown",
+        "https://runbooks.example.org/KubeletDown.md?plain=1",
+        "https://example.org/runbook.md#alert-name-kubeletdown",
+    ],
+)
+def test_a_link_names_its_page_or_its_anchor(url: str) -> None:
+    assert names.key("KubeletDown") in names.url_keys(url)
+
+
+def test_an_anchor_does_not_name_the_whole_page() -> None:
+    assert "runbook" not in names.url_keys("https://example.org/runbook.md#alert-name-a")
+
+
+def test_a_document_is_called_by_title_file_and_alerts() -> None:
+    source = Source(
+        source_id="doc_1",
+        type="document",
+        version=1,
+        title="The kubelet is away",
+        external_id="node/KubeletDown.md",
+        names=("KubeletGone",),
+    )
+
+    assert names.keys(source) == {"thekubeletisaway", "kubeletdown", "kubeletgone"}
+
+
+def test_the_title_of_an_incident_is_no_name() -> None:
+    source = Source(source_id="inc_1", type="incident", version=1, title="DiskFull")
+
+    assert names.keys(source) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [("KubeletDown", True), ("disk_full", True), ("Disk is full", False), ("Watchdog", False)],
+)
+def test_one_identifier_as_title_is_the_name_of_an_alert(title: str, expected: bool) -> None:
+    assert names.names_one_alert(document(title)) is expected
+
+
+scores = st.lists(st.floats(0, 50, width=32), min_size=1, max_size=30)
+
+
+@given(scores, st.floats(0, 1))
+def test_fused_scores_stay_between_zero_and_one(lexical: list[float], weight: float) -> None:
+    words = np.array(lexical, np.float32)
+    legs = Legs(words, np.linspace(-1, 1, len(words), dtype=np.float32))
+
+    fused = fusion.fuse(legs, weight)
+
+    assert np.all(fused >= -1e-6)
+    assert np.all(fused <= 1 + 1e-6)
+
+
+@given(scores)
+def test_without_weight_on_meaning_the_order_of_the_words_stays(lexical: list[float]) -> None:
+    words = np.array(lexical, np.float32)
+
+    fused = fusion.fuse(Legs(words, np.zeros_like(words)), 0.0)
+
+    assert np.all(np.diff(fused[np.argsort(words, kind="stable")]) >= 0)
+
+
+def test_a_passage_that_waits_for_its_vector_stands_in_the_middle() -> None:
+    shares = fusion.dense_share(np.array([0.1, 0.5, 0.9, np.nan], np.float32))
+
+    assert shares.tolist() == pytest.approx([0.0, 0.5, 1.0, 0.5])
+
+
+def test_no_vector_at_all_says_nothing() -> None:
+    assert fusion.dense_share(np.array([np.nan, np.nan], np.float32)).tolist() == [0.0, 0.0]
