@@ -33,10 +33,14 @@ def configure(level: str) -> None:
 
 
 class _NamedLogger(structlog.PrintLogger):
-    """Prints, and remembers the name that ``get_logger`` was given."""
+    """Prints, and remembers the name that ``get_logger`` was given.
+
+    To the process's own standard error: a Serve replica replaces ``sys.stderr`` by a logger that
+    holds lines back by the thousand, and a crash would take them along.
+    """
 
     def __init__(self, name: str = "elders_guild") -> None:
-        super().__init__(sys.stderr)
+        super().__init__(sys.__stderr__ or sys.stderr)
         self.name = name
 
 
