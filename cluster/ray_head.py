@@ -27,7 +27,7 @@ NODE_ADDRESS = "127.0.0.2"
 # A Unix socket's path ends at 107 bytes. Ray appends about 64; HAProxy's socket lies in a folder
 # named after the node (56 letters) and is bound under a longer name first: about 74.
 _LONGEST_TEMP_DIR = 33
-_HAPROXY = "h"
+_RAY, _HAPROXY = "t", "h"
 _START_TIMEOUT_S = 150.0
 _MEBIBYTE = 1 << 20
 _MINIMUM_CPUS = 4  # a "CPU" is only a number to place by; two cores hold the whole stack
@@ -150,22 +150,23 @@ def start_command(
 def short_temp_dir(folder: Path) -> Path:
     """A new, empty folder for Ray's sockets and logs: below ``folder`` when its path is short.
 
+    It lies in one that only we may enter, because Ray opens its own to everybody.
+
     Raises:
         StackProblem: somebody else made the folder that we would use.
     """
-    inside = folder.resolve() / "ray"
-    if len(str(inside)) <= _LONGEST_TEMP_DIR:
-        temp_dir = inside
-    else:
-        name = f"guild-{os.getuid()}-{zlib.crc32(str(inside).encode()):08x}"
-        temp_dir = Path(tempfile.gettempdir()) / name
-    if temp_dir.is_symlink() or temp_dir.exists():
-        found = temp_dir.lstat()
+    private = folder.resolve() / "ray"
+    if len(str(private / _RAY)) > _LONGEST_TEMP_DIR:
+        name = f"guild-{os.getuid()}-{zlib.crc32(str(private).encode()):08x}"
+        private = Path(tempfile.gettempdir()) / name
+    if private.is_symlink() or private.exists():
+        found = private.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise StackProblem(f"{temp_dir} belongs to somebody else: remove it")
-        shutil.rmtree(temp_dir)
-    temp_dir.mkdir(mode=0o700)
-    (temp_dir / _HAPROXY).mkdir()
+            raise StackProblem(f"{private} belongs to somebody else: remove it")
+        shutil.rmtree(private)
+    private.mkdir(mode=0o700)
+    temp_dir = private / _RAY
+    (temp_dir / _HAPROXY).mkdir(parents=True)
     return temp_dir
 
 

@@ -77,6 +77,8 @@ def running(
         if stack is not None:
             marker.end(stack.stack_id, timeout_s=20)
         print(log.read_text())
+        ray_log = folder / "logs" / "ray.log"
+        print(ray_log.read_text()[-3000:] if ray_log.exists() else "Ray was never started")
 
 
 def eventually(holds: Callable[[], bool], *, timeout_s: float, what: str) -> float:

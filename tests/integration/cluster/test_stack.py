@@ -25,7 +25,7 @@ from tests.integration.cluster.stack_process import (
 
 pytestmark = pytest.mark.integration
 
-_READY_S = 120.0
+_READY_S = 240.0  # on two busy cores
 _COUNTER = """
 import sys, ray
 ray.init(namespace="test", log_to_driver=False)
