@@ -69,7 +69,7 @@ class RuntimeSettings(_Section):
     retry_delay_s: float = Field(default=0.05, gt=0)
     health_period_s: float = Field(default=1.0, gt=0)
     health_timeout_s: float = Field(default=3.0, gt=0)
-    health_misses: int = Field(default=2, ge=1, description="silences after which a member hangs")
+    health_misses: int = Field(default=3, ge=1, description="silences after which a member hangs")
     placement_timeout_s: float = Field(
         default=60.0, gt=0, description="a member without a process for so long is given up"
     )

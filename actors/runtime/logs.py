@@ -32,11 +32,11 @@ def configure(level: str) -> None:
     )
 
 
-class _NamedLogger(structlog.PrintLogger):
-    """Prints, and remembers the name that ``get_logger`` was given.
+class _NamedLogger(structlog.WriteLogger):
+    """Writes lines, and remembers the name that ``get_logger`` was given.
 
-    To the process's own standard error: a Serve replica replaces ``sys.stderr`` by a logger that
-    holds lines back by the thousand, and a crash would take them along.
+    To the process's own standard error: a Serve replica replaces ``print`` and ``sys.stderr`` by a
+    logger that holds lines back by the thousand, and a crash would take them along.
     """
 
     def __init__(self, name: str = "elders_guild") -> None:

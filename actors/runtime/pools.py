@@ -1,6 +1,6 @@
 """All pools as one process sees them."""
 
-from actors import clock
+from actors import clock, metrics
 from actors.runtime.directory import Directory
 from actors.runtime.identity import MemberIdentity
 from actors.runtime.nudge import Nudger
@@ -25,9 +25,10 @@ class Pools:
             self._directory = Directory(source, self._settings.runtime)
             self._directory.start()
         if name not in self._pools:
-            self._pools[name] = Pool(
+            pool = self._pools[name] = Pool(
                 name, self._directory, self._connect, self._settings.runtime, self._process_id
             )
+            metrics.MAILBOX_DEPTH.labels(name).set_function(lambda: pool.waiting)
         return self._pools[name]
 
     def router_nudger(self) -> Nudger:

@@ -57,6 +57,11 @@ class MemberActor:
         await self._member.stop()
 
 
+def _titled(pool: str) -> type[MemberActor]:
+    """The same class under the pool's name, which is what ``ps`` and Ray's dashboard show."""
+    return type(f"{pool.title()}Member", (MemberActor,), {})
+
+
 class RayCluster:
     """Members as detached named Ray actors. A `supervisor.Cluster`."""
 
@@ -73,7 +78,7 @@ class RayCluster:
         """See `Cluster.create`."""
         self._actors.pop(member, None)
         needs = pool_settings(self._guild, member.pool)
-        actor: Any = ray.remote(MemberActor)
+        actor: Any = ray.remote(_titled(member.pool))
         options = actor.options(
             name=member.name,
             namespace=self._guild.ray_namespace,

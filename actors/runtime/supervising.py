@@ -112,7 +112,12 @@ class Supervisor:
                 self._lease, self._deposed = None, True
             except DependencyUnavailable as error:
                 _log.warning("supervisor_waits", reason=str(error))
-            await asyncio.sleep(max(started + self._settings.health_period_s - self._now(), 0.01))
+            await asyncio.sleep(max(started + self._period_s() - self._now(), 0.01))
+
+    def _period_s(self) -> float:
+        """Looks more often while somebody is on the way, for they are awaited."""
+        settled = all(one.phase is Phase.READY for one in self._seen())
+        return self._settings.health_period_s / (1 if settled else 4)
 
     async def tick(self) -> None:
         """One look and the steps that follow from it.
@@ -271,7 +276,7 @@ class Supervisor:
                 probe = asyncio.create_task(self._probe(member))
                 self._probes[member] = probe
         if self._probes:
-            patience_s = self._settings.health_period_s / 2
+            patience_s = self._period_s() / 2
             await asyncio.wait(tuple(self._probes.values()), timeout=patience_s)
 
     async def _probe(self, member: MemberIdentity) -> None:

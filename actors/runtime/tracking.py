@@ -13,6 +13,7 @@ class Track:
 
     Attributes:
         pending_since: since when it has not answered although nothing says that it hangs.
+        heard_at: when it last answered.
         misses: questions in a row that it left unanswered after it had answered before.
         snapshot: its latest answer; None until the first since it was created or restarted.
         draining_since: since when it drains.
@@ -20,6 +21,7 @@ class Track:
     """
 
     pending_since: float
+    heard_at: float = 0.0
     misses: int = 0
     snapshot: Snapshot | None = None
     draining_since: float | None = None
@@ -31,7 +33,7 @@ def after_answer(track: Track, snapshot: Snapshot, now: float) -> Track:
     since = track.draining_since
     if snapshot.draining and since is None:
         since = now
-    return replace(track, misses=0, snapshot=snapshot, draining_since=since)
+    return replace(track, heard_at=now, misses=0, snapshot=snapshot, draining_since=since)
 
 
 def after_silence(track: Track) -> Track:
@@ -53,9 +55,10 @@ def phase(track: Track, now: float, settings: RuntimeSettings) -> Phase:
     if track.snapshot is None:
         waited_s = now - track.pending_since
         return Phase.UNPLACED if waited_s > settings.placement_timeout_s else Phase.PENDING
-    if track.misses >= settings.health_misses:
-        return Phase.HUNG
-    return Phase.READY if track.snapshot.ready else Phase.OPENING
+    if not track.snapshot.ready:  # it may be loading a model or an index: patience
+        silent_s = now - track.heard_at
+        return Phase.HUNG if silent_s > settings.placement_timeout_s else Phase.OPENING
+    return Phase.HUNG if track.misses >= settings.health_misses else Phase.READY
 
 
 def _drain_phase(track: Track, since: float, now: float, settings: RuntimeSettings) -> Phase:

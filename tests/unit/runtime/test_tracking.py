@@ -42,9 +42,18 @@ def test_a_member_that_never_answers_could_not_be_placed() -> None:
 
 
 def test_a_member_that_waits_for_its_database_is_opening() -> None:
-    track = tracking.after_answer(HEARD, READY._replace(ready=False), now=2)
+    track = tracking.after_answer(HEARD, READY._replace(ready=False), now=1000)
 
     assert tracking.phase(track, 1000, SETTINGS) is Phase.OPENING
+
+
+def test_a_member_that_opens_may_be_silent_for_longer() -> None:
+    track = tracking.after_answer(HEARD, READY._replace(ready=False), now=2)
+    for _ in range(5):
+        track = tracking.after_silence(track)
+
+    assert tracking.phase(track, 30, SETTINGS) is Phase.OPENING
+    assert tracking.phase(track, 63, SETTINGS) is Phase.HUNG
 
 
 def test_one_silence_is_forgiven_and_two_mean_that_it_hangs() -> None:
