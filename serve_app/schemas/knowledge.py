@@ -209,7 +209,6 @@ class EntityView(View):
     origin_id: str | None
     author_id: str
     owner_id: str
-    correlation_id: str
     version: int
     created_at: Shown
     created_by: str
