@@ -1,6 +1,7 @@
 """What becomes of a document or an event: sources, their passages, the events. Pure."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,6 +19,7 @@ MAX_TAGS = 10
 MAX_NAMES = 50
 MAX_LABELS = 64
 MAX_METADATA = 64
+MAX_METADATA_CHARS = 16_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,7 @@ def parse(command: StoreDocument, max_chars: int) -> StoreDocument:
     _check_text("content", command.content, max_chars)
     if not command.content.strip():
         raise ValidationError("content", "is empty")
+    _check_text("title", command.title, MAX_TITLE)
     if command.title and not command.title.strip():
         raise ValidationError("title", "is blank")
     found: Mapping[str, Any] = {}
@@ -262,6 +265,10 @@ def _check_fields(command: StoreDocument) -> None:
         raise ValidationError("labels", f"at most {MAX_LABELS}, and as many of metadata")
     for label, value in command.labels.items():
         _check_text("labels", label + value, MAX_TITLE)
+    metadata = json.dumps(dict(command.metadata), ensure_ascii=False)
+    if r"\u0000" in metadata:  # how JSON writes what PostgreSQL cannot keep
+        raise ValidationError("metadata", "has a NUL character")
+    _check_text("metadata", metadata, MAX_METADATA_CHARS)
 
 
 def _check_text(name: str, value: str, limit: int) -> None:

@@ -1,0 +1,331 @@
+"""The RAG sage on its in-memory store: documents in, hits and dossiers out."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from actors.errors import (
+    DependencyUnavailable,
+    NotFound,
+    StaleIndex,
+    ValidationError,
+    VersionConflict,
+)
+from actors.rag.backlog import Backlog
+from actors.rag.finder import Finder
+from actors.rag.library import Library
+from actors.rag.messages import (
+    Ask,
+    DeleteDocument,
+    FindEvidence,
+    GetDocument,
+    GetIndexStatus,
+    Search,
+    SearchMode,
+)
+from actors.rag.sage import RagSage
+from actors.runtime.local import LocalPool
+from actors.runtime.message import Position
+from actors.settings import IndexSettings
+from tests.fixtures.rag_builders import (
+    DISK,
+    GUILD,
+    QUEUE,
+    context,
+    delivery,
+    event,
+    incident_created,
+    number,
+    review,
+    store_document,
+    task_created,
+)
+from tests.fixtures.rag_memory import MemoryLog, MemoryRagStore, WordEmbedder, kinds_of
+
+SETTINGS = IndexSettings(chunk_max_words=20, position_wait_s=0.01, max_document_chars=5_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Rag:
+    log: MemoryLog
+    store: MemoryRagStore
+    library: Library
+    embedder: WordEmbedder
+    backlog: Backlog
+    pool: LocalPool
+
+    async def settle(self) -> None:
+        """The log is read and every passage embedded."""
+        while await self.library.catch_up():
+            pass
+        while await self.backlog.embed_some(GUILD):
+            await self.library.catch_up()
+
+
+@pytest.fixture
+async def rag() -> AsyncIterator[Rag]:
+    log = MemoryLog()
+    store = MemoryRagStore(log)
+    library = Library(store, log, SETTINGS)
+    embedder = WordEmbedder()
+    await library.load()
+    finder = Finder(store, library, embedder, SETTINGS)
+    yield Rag(
+        log,
+        store,
+        library,
+        embedder,
+        Backlog(store, library, embedder, SETTINGS),
+        LocalPool(RagSage(store, finder, SETTINGS).handlers()),
+    )
+    await library.close()
+
+
+def search(text: str, **fields: object) -> Search:
+    return Search(context=context(), text=text, **fields)  # type: ignore[arg-type]
+
+
+def delete(document_id: str, version: int | None = None) -> DeleteDocument:
+    return DeleteDocument(
+        context=context(),
+        command_id=f"cmd_{number()}",
+        document_id=document_id,
+        expected_version=version,
+    )
+
+
+async def test_front_matter_fills_in_what_the_command_leaves_empty(rag: Rag) -> None:
+    stored = await rag.pool.ask(store_document(DISK))
+
+    document = await rag.pool.ask(GetDocument(context=context(), document_id=stored.document_id))
+    assert document.title == "Disk is filling up"
+    assert (document.kind, document.tags, document.alert_names) == (
+        "runbook",
+        ("storage",),
+        ("DiskFull",),
+    )
+
+
+async def test_storing_the_same_again_writes_nothing(rag: Rag) -> None:
+    first = await rag.pool.ask(store_document(DISK))
+
+    again = await rag.pool.ask(store_document(DISK))
+
+    assert (first.changed, again.changed, again.version) == (True, False, 1)
+    assert again.document_id == first.document_id
+    assert kinds_of(rag.log) == ["indexed:lexical"]
+
+
+async def test_other_text_under_the_same_external_id_is_the_next_version(rag: Rag) -> None:
+    first = await rag.pool.ask(store_document(DISK))
+
+    second = await rag.pool.ask(store_document(QUEUE))
+
+    assert (second.document_id, second.version) == (first.document_id, 2)
+    old = await rag.pool.ask(
+        GetDocument(context=context(), document_id=first.document_id, version=1)
+    )
+    assert old.content == DISK
+
+
+async def test_a_document_without_a_name_is_stored_once(rag: Rag) -> None:
+    first = await rag.pool.ask(store_document(QUEUE, external_id=None))
+
+    again = await rag.pool.ask(store_document(QUEUE, external_id=None))
+
+    assert again.document_id == first.document_id
+    assert not again.changed
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content": "  \n"},
+        {"content": "a\x00b"},
+        {"content": "lone \ud800"},
+        {"content": "x" * 5_001},
+        {"title": "   "},
+        {"title": "t" * 501},
+        {"tags": tuple(f"t{n}" for n in range(11))},
+        {"labels": {"a": "\x00"}},
+        {"metadata": {"a": ["\x00"]}},
+        {"metadata": {"a": "x" * 16_001}},
+    ],
+)
+async def test_an_impossible_document_is_refused_and_nothing_written(
+    rag: Rag, fields: dict[str, object]
+) -> None:
+    with pytest.raises(ValidationError):
+        await rag.pool.ask(store_document(**({"content": QUEUE} | fields)))
+
+    assert rag.log.events == []
+
+
+async def test_a_deleted_document_is_not_found_but_readable(rag: Rag) -> None:
+    stored = await rag.pool.ask(store_document(QUEUE))
+    await rag.pool.ask(delete(stored.document_id))
+    await rag.pool.ask(delete(stored.document_id))
+    await rag.settle()
+
+    hits = await rag.pool.ask(search("order queue"))
+
+    document = await rag.pool.ask(GetDocument(context=context(), document_id=stored.document_id))
+    assert hits.hits == ()
+    assert document.status == "deleted"
+    assert kinds_of(rag.log) == ["indexed:lexical", "deleted"]
+
+
+async def test_deleting_another_version_than_expected_is_refused(rag: Rag) -> None:
+    stored = await rag.pool.ask(store_document(QUEUE))
+
+    with pytest.raises(VersionConflict):
+        await rag.pool.ask(delete(stored.document_id, version=7))
+
+
+async def test_deleting_nothing_is_refused(rag: Rag) -> None:
+    with pytest.raises(NotFound):
+        await rag.pool.ask(delete("doc_unknown"))
+
+
+async def test_words_find_a_document_before_it_is_embedded(rag: Rag) -> None:
+    rag.embedder.away = True
+    await rag.pool.ask(store_document(QUEUE))
+    await rag.library.catch_up()
+
+    hits = await rag.pool.ask(search("order queue consumer"))
+
+    assert hits.hits[0].external_id == "ops/DiskFull"
+    assert (hits.dense_weight, hits.dense_pending > 0) == (0.0, True)
+
+
+async def test_meaning_finds_it_afterwards(rag: Rag) -> None:
+    await rag.pool.ask(store_document(QUEUE))
+    await rag.settle()
+
+    hits = await rag.pool.ask(search("order queue", mode=SearchMode.DENSE))
+
+    assert hits.hits
+    assert hits.dense_pending == 0
+    assert set(hits.hits[0].legs) == {"dense"}
+    assert kinds_of(rag.log) == ["indexed:lexical", "indexed:dense"]
+
+
+async def test_a_hit_says_where_it_stands(rag: Rag) -> None:
+    await rag.pool.ask(store_document(QUEUE))
+    await rag.settle()
+
+    hits = await rag.pool.ask(search("consumer"))
+
+    for hit in hits.hits:
+        assert QUEUE[hit.char_start : hit.char_end] == hit.text
+
+
+async def test_a_dense_search_without_embedder_says_so(rag: Rag) -> None:
+    rag.embedder.away = True
+
+    with pytest.raises(DependencyUnavailable):
+        await rag.pool.ask(search("anything", mode=SearchMode.DENSE))
+
+
+@pytest.mark.parametrize(("text", "top_k"), [("", 5), ("  ", 5), ("a" * 4_001, 5), ("a", 101)])
+async def test_an_impossible_search_is_refused(rag: Rag, text: str, top_k: int) -> None:
+    with pytest.raises(ValidationError):
+        await rag.pool.ask(search(text, top_k=top_k))
+
+
+async def test_a_search_ahead_of_the_log_is_stale(rag: Rag) -> None:
+    with pytest.raises(StaleIndex):
+        await rag.pool.ask(search("anything", min_position=Position(9, 9)))
+
+
+async def test_the_others_events_are_found_at_their_position(rag: Rag) -> None:
+    rag.log.append(GUILD, "task_1", 1, task_created())
+    await rag.library.catch_up()
+
+    hits = await rag.pool.ask(search("grow the volume", min_position=Position(1, 1)))
+
+    assert [hit.id for hit in hits.hits] == ["task_1"]
+
+
+async def test_what_was_applied_early_stays_when_it_is_stored(rag: Rag) -> None:
+    rag.log.append(GUILD, "task_1", 1, task_created())
+    await rag.library.catch_up()
+    stored = rag.log.events[0]
+
+    await rag.pool.ask(delivery(stored))
+    await rag.pool.ask(delivery(event(task_created(), "task_1", 1)))
+    await rag.settle()
+
+    status = await rag.pool.ask(GetIndexStatus(context=context()))
+    assert (status.sources, status.passages, status.dense_pending) == (1, 1, 0)
+
+
+async def test_the_dossier_ranks_review_and_runbook_and_gives_the_steps(rag: Rag) -> None:
+    await rag.pool.ask(store_document(DISK))
+    await rag.pool.ask(delivery(event(review(), "know_1", 1)))
+    await rag.pool.ask(delivery(event(task_created(), "task_1", 1)))
+    await rag.pool.ask(delivery(event(incident_created(), "inc_1", 1)))
+    await rag.settle()
+
+    found = await rag.pool.ask(
+        FindEvidence(
+            context=context(),
+            incident_id="inc_1",
+            title="The store's disk is nearly full",
+            alert_names=("DiskFull",),
+            labels={"service": "store"},
+        )
+    )
+
+    assert [line.source_id for line in found.similar] == ["know_1"]
+    assert [line.source_id for line in found.open_work] == ["task_1"]
+    assert found.runbook is not None
+    assert found.runbook.external_id == "ops/DiskFull"
+    assert len(found.steps) == 2
+
+
+async def test_an_answer_is_made_of_verbatim_quotes(rag: Rag) -> None:
+    await rag.pool.ask(store_document(QUEUE))
+    await rag.settle()
+
+    answer = await rag.pool.ask(
+        Ask(context=context(), question="Restart the consumer of the order queue.")
+    )
+
+    assert not answer.abstained
+    for citation in answer.citations:
+        assert QUEUE[citation.char_start : citation.char_end] == citation.quote
+        assert citation.verified
+
+
+async def test_a_question_nobody_wrote_about_is_not_answered(rag: Rag) -> None:
+    await rag.pool.ask(store_document(QUEUE))
+    await rag.settle()
+
+    answer = await rag.pool.ask(Ask(context=context(), question="Who painted the ceiling?"))
+
+    assert (answer.abstained, answer.text, answer.citations) == (True, "", ())
+
+
+async def test_an_index_that_is_not_loaded_says_so(rag: Rag) -> None:
+    library = Library(rag.store, rag.log, SETTINGS)
+    finder = Finder(rag.store, library, rag.embedder, SETTINGS)
+    pool = LocalPool(RagSage(rag.store, finder, SETTINGS).handlers())
+
+    status = await pool.ask(GetIndexStatus(context=context()))
+
+    assert status.state == "initializing"
+    with pytest.raises(DependencyUnavailable):
+        await pool.ask(search("anything"))
+
+
+async def test_the_backlog_stops_asking_when_nothing_waits(rag: Rag) -> None:
+    await rag.pool.ask(store_document(QUEUE))
+    await rag.settle()
+    asked = len(rag.embedder.asked)
+
+    worked = await rag.backlog.embed_some(GUILD)
+
+    assert not worked
+    assert len(rag.embedder.asked) == asked
