@@ -252,6 +252,7 @@ class StackSettings(_Section):
     start_timeout_s: float = Field(default=180.0, gt=0, description="from the command to ready")
     service_timeout_s: float = Field(default=60.0, gt=0, description="one server's start")
     stop_timeout_s: float = Field(default=15.0, gt=0, description="one server's orderly stop")
+    ray_attempts: int = Field(default=3, ge=1, description="a busy machine fails Ray's start")
     check_period_s: float = Field(default=0.25, gt=0, description="how soon a death is noticed")
     restarts: int = Field(default=20, ge=1, description="of one part within the window")
     restart_window_s: float = Field(default=300.0, gt=0)
