@@ -73,7 +73,7 @@ def open_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         # As root, PostgreSQL runs under another account, which must get through to its own part.
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        (folder / "logs").mkdir(exist_ok=True)
+        (folder / "logs").mkdir(mode=0o700, exist_ok=True)
         probe = folder / f".probe.{os.getpid()}"
         probe.touch()
         probe.unlink()

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,6 +21,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 # Below the kernel's range for outgoing connections, above Ray's worker ports and beside the ports
 # of Serve's ingress replicas: nothing else is handed a port from here by chance.
+_WATCH_PERIOD_S = 0.5
 _FIRST_PORT, _LAST_PORT = 20_000, 29_999
 
 
@@ -93,10 +94,12 @@ def run(
     identity: Identity | None = None,
     cwd: Path | None = None,
     output: IO[bytes] | None = None,
+    watch: Callable[[], None] = lambda: None,
 ) -> tuple[int, str]:
     """Runs a short program to its end, in any thread; its exit status and all it printed.
 
-    With ``output`` it prints there, and the text returned is empty.
+    With ``output`` it prints there, and the text returned is empty. ``watch`` is called now and
+    then meanwhile; what it raises ends the program and is raised here.
 
     Raises:
         subprocess.TimeoutExpired: it took too long and was ended.
@@ -116,8 +119,16 @@ def run(
             extra_groups=[] if identity else None,
         )
         _own.add(process.pid)
+    deadline = time.monotonic() + timeout_s
     try:
-        printed, _ = process.communicate(timeout=timeout_s)
+        while True:
+            try:
+                printed, _ = process.communicate(timeout=_WATCH_PERIOD_S)
+                break
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > deadline:
+                    raise
+                watch()
     except BaseException:
         process.kill()
         process.wait()

@@ -82,6 +82,7 @@ def ray_environment(
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         "RAY_raylet_start_wait_time_s": "120",
+        "RAY_agent_register_timeout_ms": "100000",
         "RAY_REDIS_ADDRESS": f"127.0.0.1:{store.port}",
         "RAY_external_storage_namespace": namespace,
         "AUTOSCALER_METRIC_PORT": str(ports.autoscaler_metrics),
@@ -226,7 +227,7 @@ class RayHead:
         """Runs `ray start` to its end, then remembers how the GCS was executed. Blocks.
 
         Raises:
-            StackProblem: it failed; the text names the log.
+            StackProblem: it failed; the text names the log. What it left is not ended.
         """
         command = start_command(
             self._ports,
@@ -243,14 +244,29 @@ class RayHead:
                     timeout_s=_START_TIMEOUT_S,
                     environment=self._environment,
                     output=output,
+                    watch=self._raylet_must_live,
                 )[0]
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise StackProblem(f"Ray did not start, see {self._log}: {error}") from error
+            except subprocess.TimeoutExpired:  # its text would repeat the store's password
+                raise StackProblem(
+                    f"Ray did not start within {_START_TIMEOUT_S:g} s, see {self._log}"
+                ) from None
         if status != 0:
             raise StackProblem(f"Ray did not start (exit status {status}), see {self._log}")
         self._remember(marker.find(self._stack_id))
         if GCS not in self._daemons or not self._raylet_pid:
             raise StackProblem(f"Ray started without GCS or raylet, see {self._log}")
+
+    def _raylet_must_live(self) -> None:
+        """On a busy machine a raylet gives up on its agents; `ray start` waits for it all the same.
+
+        Raises:
+            StackProblem: there was a raylet, and it is dead.
+        """
+        if not self._raylet_pid:
+            living = marker.find(self._stack_id)
+            self._raylet_pid = next((one.pid for one in living if one.program == "raylet"), 0)
+        elif not self.raylet_alive:
+            raise StackProblem(f"Ray's raylet died while it started, see {self._temp_dir}")
 
     def _remember(self, processes: Iterable[marker.Marked]) -> None:
         for process in processes:

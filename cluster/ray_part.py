@@ -70,7 +70,21 @@ class RayPart:
         return self._head
 
     async def start_head(self) -> None:
-        """Starts the GCS's store, then Ray."""
+        """Starts the GCS's store, then Ray; a start that fails is tried again.
+
+        Raises:
+            StackProblem: the last attempt failed.
+        """
+        for attempt in range(1, self._numbers.ray_attempts + 1):
+            try:
+                return await self._try_head()
+            except StackProblem as problem:
+                if attempt == self._numbers.ray_attempts:
+                    raise
+                self._say(f"{problem}; trying again")
+                await asyncio.to_thread(self.head.end, timeout_s=self._numbers.stop_timeout_s)
+
+    async def _try_head(self) -> None:
         # What an earlier Ray left there is about processes that are gone.
         await asyncio.to_thread(self.store.stop)
         shutil.rmtree(self.store.folder, ignore_errors=True)
