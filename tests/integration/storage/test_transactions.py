@@ -269,9 +269,13 @@ async def test_cancelling_at_any_moment_leaves_no_dirty_connection(
             await tx.execute("SELECT pg_sleep(0.001)")
             raise ZeroDivisionError  # never commits
 
-    for _ in range(60):
+    for number in range(120):
         task = asyncio.create_task(work())
-        await asyncio.sleep(rolls.random() * 0.006)
+        if number % 2:  # within BEGIN, which is over in a moment
+            for _ in range(rolls.randrange(8)):
+                await asyncio.sleep(0)
+        else:
+            await asyncio.sleep(rolls.random() * 0.006)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         async with single.across_guilds() as tx:
