@@ -37,7 +37,7 @@ class Backlog:
         self._settings = settings
 
     async def run(self) -> None:
-        """Works for ever. What fails is claimed again, by whomever, when its claim has expired."""
+        """Works for ever. What a dead member had claimed is free when its claim has expired."""
         while True:
             worked = False
             for guild_id in self._library.guilds:
@@ -61,12 +61,16 @@ class Backlog:
         if not claimed:
             return False
         command = _command(guild_id)
-        made = await self._embedder.embed(
-            [pending.to_embed for pending in claimed],
-            command.context,
-            urgent=False,
-            timeout_s=self._settings.embed_claim_s,
-        )
+        try:
+            made = await self._embedder.embed(
+                [pending.to_embed for pending in claimed],
+                command.context,
+                urgent=False,
+                timeout_s=self._settings.embed_claim_s,
+            )
+        except ElderGuildError:
+            await self._store.release(guild_id, [pending.chunk_id for pending in claimed])
+            raise
         vectors = {
             pending.chunk_id: vector.tolist()
             for pending, vector in zip(claimed, made.vectors, strict=True)

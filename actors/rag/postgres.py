@@ -239,6 +239,15 @@ class PostgresRagStore:
             for row in rows
         ]
 
+    async def release(self, guild_id: GuildId, chunk_ids: Sequence[str]) -> None:
+        """See `RagStore.release`."""
+        async with self._database.transaction(guild_id) as tx:
+            await tx.execute(
+                "UPDATE chunks SET claimed_until = NULL WHERE guild_id = $1 AND chunk_id = ANY($2)",
+                guild_id,
+                list(chunk_ids),
+            )
+
     async def attach(
         self, cause: Command[None], vectors: Mapping[str, Sequence[float]], model_id: str
     ) -> None:

@@ -91,6 +91,10 @@ class RagStore(Protocol):
         """Passages without a vector that no other member has claimed; ours for ``claim_s``."""
         ...
 
+    async def release(self, guild_id: GuildId, chunk_ids: Sequence[str]) -> None:
+        """Gives a claim back, so that nobody has to wait for its end."""
+        ...
+
     async def attach(
         self, cause: Command[None], vectors: Mapping[str, Sequence[float]], model_id: str
     ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -154,7 +155,7 @@ async def test_a_document_without_a_name_is_stored_once(rag: Rag) -> None:
     ],
 )
 async def test_an_impossible_document_is_refused_and_nothing_written(
-    rag: Rag, fields: dict[str, object]
+    rag: Rag, fields: dict[str, Any]
 ) -> None:
     with pytest.raises(ValidationError):
         await rag.pool.ask(store_document(**({"content": QUEUE} | fields)))
@@ -318,6 +319,19 @@ async def test_an_index_that_is_not_loaded_says_so(rag: Rag) -> None:
     assert status.state == "initializing"
     with pytest.raises(DependencyUnavailable):
         await pool.ask(search("anything"))
+
+
+async def test_what_could_not_be_embedded_is_tried_again_at_once(rag: Rag) -> None:
+    await rag.pool.ask(store_document(QUEUE))
+    await rag.library.catch_up()
+    rag.embedder.away = True
+    with pytest.raises(DependencyUnavailable):
+        await rag.backlog.embed_some(GUILD)
+    rag.embedder.away = False
+
+    worked = await rag.backlog.embed_some(GUILD)
+
+    assert worked
 
 
 async def test_the_backlog_stops_asking_when_nothing_waits(rag: Rag) -> None:
