@@ -7,9 +7,11 @@ to validate the arguments, and a string would silently switch that off.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
+from pydantic import SecretStr
 from ray import serve
 from ray.serve import Application
 
@@ -29,12 +31,12 @@ def build(args: GuildSettings) -> Application:
     """The Serve application.
 
     Args:
-        args: fields given in the Serve config; the rest comes from the replica's environment, so
-            that no secret has to stand in a file.
+        args: fields given in the Serve config; the rest comes from the environment.
     """
+    fields = without_secrets(args)
 
     def make() -> FastAPI:
-        return replica(args)
+        return replica(GuildSettings(**fields))
 
     gateway = serve.deployment(name="gateway")(serve.ingress(make)(Gateway))
     return gateway.bind()
@@ -44,12 +46,23 @@ class Gateway:
     """One replica; FastAPI does the work."""
 
 
+def without_secrets(settings: GuildSettings) -> dict[str, Any]:
+    """The fields that Ray may keep to start a replica again.
+
+    Secrets are none of them: each replica reads those from its own environment.
+    """
+    return {
+        name: value
+        for name, value in settings.model_dump().items()
+        if not isinstance(value, SecretStr)
+    }
+
+
 def replica(settings: GuildSettings) -> FastAPI:
     """The application of one replica, with pools found through Ray."""
     logs.configure(settings.log_level)
     pools = Pools(settings)
     hub = _Hub(settings)
-    app = create_app(settings, pools.pool, hub.samples)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -60,8 +73,7 @@ def replica(settings: GuildSettings) -> FastAPI:
             pushing.cancel()
             await pools.close()
 
-    app.router.lifespan_context = lifespan
-    return app
+    return create_app(settings, pools.pool, samples=hub.samples, lifespan=lifespan)
 
 
 class _Hub:

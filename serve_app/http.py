@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.types import Lifespan
 
 from actors import metrics
 from actors.errors import ElderGuildError
@@ -43,7 +44,9 @@ async def _own_samples() -> Sequence[Sample]:
 def create_app(
     settings: GuildSettings,
     pool: PoolOf,
+    *,
     samples: Callable[[], Awaitable[Sequence[Sample]]] = _own_samples,
+    lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """Builds the application.
 
@@ -51,6 +54,7 @@ def create_app(
         settings: sizes, times, and the secret that signs tokens.
         pool: gives the pool of a name; called on the running event loop only.
         samples: the numbers of all processes; the default gives this process's.
+        lifespan: what is open while the application serves.
 
     Raises:
         BadKeyRing: the signing secret is missing or weak.
@@ -64,6 +68,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=lifespan,
         exception_handlers={
             Problem: _problem,
             ElderGuildError: _expected,
