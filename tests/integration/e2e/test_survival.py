@@ -4,12 +4,12 @@ import uuid
 
 import pytest
 
-from cluster.api import Api, with_client_credentials, with_password
 from cluster.loop import LoopResult, Step, play_loop
 from cluster.state import Stack
 from cluster.story import Story
 from tests.fixtures import casualties, census
 from tests.fixtures.census import Census
+from tests.fixtures.stack import as_admin, as_alertmanager
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -19,8 +19,6 @@ MOMENTS = ("alert", "resolve", "publish")
 
 async def play(stack: Stack, target: str) -> tuple[LoopResult, list[str]]:
     """Plays the loop once; the target dies right after each of the moments."""
-    assert stack.admin is not None
-    assert stack.alertmanager is not None
     fallen: list[str] = []
 
     async def kill(step: Step) -> None:
@@ -30,9 +28,7 @@ async def play(stack: Stack, target: str) -> tuple[LoopResult, list[str]]:
 
     run = uuid.uuid4().hex[:12]
     story = Story(deployment=f"survival-{run}", instance=f"{target}-0", run_id=run)
-    source = with_client_credentials(stack.alertmanager.name, stack.alertmanager.secret)
-    lead = with_password(stack.admin.name, stack.admin.secret)
-    async with Api(stack.api_url, source) as intake, Api(stack.api_url, lead) as person:
+    async with as_alertmanager(stack) as intake, as_admin(stack) as person:
         result = await play_loop(intake, person, story, after=kill, wait_s=60)
     return result, fallen
 
@@ -42,13 +38,8 @@ async def test_the_loop_ends_exactly_once_although_a_process_dies(
     stack: Stack, runbooks: None, target: str
 ) -> None:
     result, fallen = await play(stack, target)
-    counted = await census.take(stack, result.incident_id, result.correlation_id)
-
-    assert fallen == list(MOMENTS)
-    assert result.correlated()
     steps = len(result.dossier["steps"])
-    assert steps > 0
-    assert counted == Census(
+    once = Census(
         incidents=1,
         reviews=1,
         entities=1,
@@ -58,3 +49,10 @@ async def test_the_loop_ends_exactly_once_although_a_process_dies(
         correlations=1,
         dead_letters=0,
     )
+
+    counted = await census.settled(stack, result.incident_id, result.correlation_id, once)
+
+    assert fallen == list(MOMENTS)
+    assert result.correlated()
+    assert steps > 0
+    assert counted == once
