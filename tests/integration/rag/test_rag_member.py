@@ -76,8 +76,8 @@ async def test_words_first_then_meaning_with_the_real_model(rag: LocalPool) -> N
     )
 
     await rag.ask(Search(context=context(), text="disk", min_position=queue.position))
-    while (await rag.ask(GetIndexStatus(context=context()))).dense_pending:
-        await asyncio.sleep(0.05)  # noqa: ASYNC110  # nothing tells a client when it is done
+    while (await rag.ask(GetIndexStatus(context=context()))).dense_pending:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
     hits = await rag.ask(query, timeout_s=10)
 
     assert hits.hits[0].id == disk.unwrap().document_id
