@@ -142,6 +142,7 @@ def start_command(
         f"--num-cpus={cpus}",
         '--resources={"head": 1}',
         f"--temp-dir={temp_dir}",
+        "--include-log-monitor=false",  # nobody reads workers' prints on a driver here
         "--disable-usage-stats",
         "--log-style=record",
         "--log-color=false",

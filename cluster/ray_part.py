@@ -77,7 +77,8 @@ class RayPart:
         """
         for attempt in range(1, self._numbers.ray_attempts + 1):
             try:
-                return await self._try_head()
+                await self._try_head()
+                break
             except StackProblem as problem:
                 if attempt == self._numbers.ray_attempts:
                     raise
