@@ -10,113 +10,13 @@ import numpy as np
 from actors.errors import NotFound, VersionConflict
 from actors.events import DocumentIndexed
 from actors.index.passage import Passage, Vector
-from actors.rag import domain
+from actors.rag import domain, sql
 from actors.rag.domain import Indexed
 from actors.rag.messages import Document
 from actors.rag.store import Change, Loaded, Pending
 from actors.runtime.message import Command, GuildId, ReplyT
 from actors.storage import inbox, outbox
 from actors.storage.database import Database, Transaction
-
-_DOCUMENT = """
-SELECT d.document_id, d.external_id, d.created_at, v.version, v.title, v.content, v.content_type,
-       v.content_sha256, v.source_url, v.kind, v.tags, v.alert_names, v.labels, v.metadata,
-       v.stored_at, CASE WHEN v.version < d.version THEN 'active' ELSE d.status END AS status
-FROM documents d JOIN document_versions v USING (guild_id, document_id)
-WHERE d.guild_id = $1
-"""
-
-_PUT_DOCUMENT = """
-INSERT INTO documents (guild_id, document_id, external_id, version, status, content_sha256,
-                       created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-ON CONFLICT (guild_id, document_id) DO UPDATE
-SET version = excluded.version, status = excluded.status,
-    content_sha256 = excluded.content_sha256, updated_at = excluded.updated_at
-WHERE documents.version = excluded.version - 1
-"""
-
-_PUT_VERSION = """
-INSERT INTO document_versions (guild_id, document_id, version, title, content, content_type,
-                               content_sha256, source_url, kind, tags, alert_names, labels,
-                               metadata, stored_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13::jsonb, $14)
-"""
-
-_PUT_SOURCE = """
-INSERT INTO sources (guild_id, source_id, source_type, source_version, index_version, external_id,
-                     title, body, kind, status, tags, alert_names, labels, urls, removed)
-VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13, $14)
-ON CONFLICT (guild_id, source_id) DO UPDATE
-SET source_version = excluded.source_version, index_version = sources.index_version + 1,
-    external_id = excluded.external_id, title = excluded.title, body = excluded.body,
-    kind = excluded.kind, status = excluded.status, tags = excluded.tags,
-    alert_names = excluded.alert_names, labels = excluded.labels, urls = excluded.urls,
-    removed = excluded.removed
-WHERE sources.source_version < excluded.source_version
-RETURNING index_version
-"""
-
-# One statement: the old passages leave, and their vectors go to the new ones of the same text.
-_REPLACE_CHUNKS = """
-WITH old AS (
-    DELETE FROM chunks WHERE guild_id = $1 AND source_id = $2
-    RETURNING embedded_text, embedding, model_id
-), kept AS (
-    SELECT DISTINCT ON (embedded_text) embedded_text, embedding, model_id
-    FROM old WHERE embedding IS NOT NULL ORDER BY embedded_text
-)
-INSERT INTO chunks (guild_id, chunk_id, source_id, position, heading, body, char_start, char_end,
-                    embedded_text, embedding, model_id)
-SELECT $1, new.chunk_id, $2, new.position, new.heading, new.body, new.char_start, new.char_end,
-       new.embedded_text, kept.embedding, kept.model_id
-FROM unnest($3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::int[], $9::bytea[])
-     AS new(chunk_id, position, heading, body, char_start, char_end, embedded_text)
-LEFT JOIN kept USING (embedded_text)
-"""
-
-_SOURCE = """
-SELECT source_id, source_type, source_version, external_id, title, kind, status, tags, alert_names,
-       labels, urls, removed
-"""
-
-_CHUNKS = """
-SELECT source_id, chunk_id, position, heading, body, char_start, char_end,
-       vector_send(embedding) AS embedding
-FROM chunks WHERE guild_id = $1 AND source_id = ANY($2) ORDER BY source_id, position
-"""
-
-# A claim, not a lock: an open transaction would hold back every reader of the log.
-_CLAIM = """
-WITH picked AS MATERIALIZED ( -- or the planner may run it again, and claim more than the limit
-    SELECT chunk_id FROM chunks
-    WHERE guild_id = $1 AND embedding IS NULL
-      AND (claimed_until IS NULL OR claimed_until < now())
-    ORDER BY chunk_id LIMIT $2 FOR UPDATE SKIP LOCKED
-)
-UPDATE chunks SET claimed_until = now() + make_interval(secs => $3)
-FROM picked, sources
-WHERE chunks.guild_id = $1 AND chunks.chunk_id = picked.chunk_id
-  AND sources.guild_id = $1 AND sources.source_id = chunks.source_id
-RETURNING chunks.chunk_id, chunks.source_id, sources.title, chunks.heading, chunks.body
-"""
-
-_ATTACH = """
-UPDATE chunks SET embedding = new.embedding::vector, model_id = $4, claimed_until = NULL
-FROM unnest($2::text[], $3::text[]) AS new(chunk_id, embedding)
-WHERE guild_id = $1 AND chunks.chunk_id = new.chunk_id AND chunks.embedding IS NULL
-RETURNING source_id
-"""
-
-_COMPLETE = """
-UPDATE sources SET index_version = index_version + 1
-WHERE guild_id = $1 AND source_id = ANY($2) AND NOT EXISTS (
-    SELECT FROM chunks WHERE chunks.guild_id = $1 AND chunks.source_id = sources.source_id
-      AND chunks.embedding IS NULL)
-RETURNING source_id, source_type, source_version, index_version,
-    (SELECT count(*) FROM chunks
-     WHERE chunks.guild_id = $1 AND chunks.source_id = sources.source_id)::int AS chunk_count
-"""
 
 
 class PostgresRagStore:
@@ -142,7 +42,7 @@ class PostgresRagStore:
         )
         async with self._database.read(guild_id) as tx:
             row = await tx.fetchrow(
-                f"{_DOCUMENT} AND {column} = $2 AND v.version = d.version", guild_id, key
+                f"{sql.DOCUMENT} AND {column} = $2 AND v.version = d.version", guild_id, key
             )
         return None if row is None else _document(row)
 
@@ -152,7 +52,7 @@ class PostgresRagStore:
         """See `RagStore.document`."""
         async with self._database.read(guild_id) as tx:
             row = await tx.fetchrow(
-                f"{_DOCUMENT} AND d.document_id = $2 AND v.version = coalesce($3, d.version)",
+                f"{sql.DOCUMENT} AND d.document_id = $2 AND v.version = coalesce($3, d.version)",
                 guild_id,
                 document_id,
                 version,
@@ -165,7 +65,7 @@ class PostgresRagStore:
         """See `RagStore.source`."""
         async with self._database.read(guild_id) as tx:
             row = await tx.fetchrow(
-                f"{_SOURCE}, body FROM sources WHERE guild_id = $1 AND source_id = $2",
+                f"{sql.SOURCE}, body FROM sources WHERE guild_id = $1 AND source_id = $2",
                 guild_id,
                 source_id,
             )
@@ -207,7 +107,7 @@ class PostgresRagStore:
         """See `RagStore.page`."""
         async with self._database.read(guild_id) as tx:
             rows = await tx.fetch(
-                f"{_SOURCE} FROM sources WHERE guild_id = $1 AND source_id > $2 AND NOT removed"
+                f"{sql.SOURCE} FROM sources WHERE guild_id = $1 AND source_id > $2 AND NOT removed"
                 " ORDER BY source_id LIMIT $3",
                 guild_id,
                 after,
@@ -219,7 +119,7 @@ class PostgresRagStore:
         """See `RagStore.load`."""
         async with self._database.read(guild_id) as tx:
             rows = await tx.fetch(
-                f"{_SOURCE} FROM sources WHERE guild_id = $1 AND source_id = ANY($2)"
+                f"{sql.SOURCE} FROM sources WHERE guild_id = $1 AND source_id = ANY($2)"
                 " AND NOT removed ORDER BY source_id",
                 guild_id,
                 list(source_ids),
@@ -229,7 +129,7 @@ class PostgresRagStore:
     async def claim(self, guild_id: GuildId, limit: int, claim_s: float) -> list[Pending]:
         """See `RagStore.claim`."""
         async with self._database.transaction(guild_id) as tx:
-            rows = await tx.fetch(_CLAIM, guild_id, limit, claim_s)
+            rows = await tx.fetch(sql.CLAIM, guild_id, limit, claim_s)
         return [
             Pending(
                 chunk_id=row["chunk_id"],
@@ -264,7 +164,7 @@ class PostgresRagStore:
                 guild_id,
                 list(vectors),
             )
-            changed = await tx.fetch(_ATTACH, guild_id, list(vectors), texts, model_id)
+            changed = await tx.fetch(sql.ATTACH, guild_id, list(vectors), texts, model_id)
             sources = sorted({row["source_id"] for row in changed})
             await tx.execute(
                 "SELECT FROM sources WHERE guild_id = $1 AND source_id = ANY($2)"
@@ -272,7 +172,7 @@ class PostgresRagStore:
                 guild_id,
                 sources,
             )
-            for row in await tx.fetch(_COMPLETE, guild_id, sources):
+            for row in await tx.fetch(sql.COMPLETE, guild_id, sources):
                 await outbox.append(
                     tx,
                     cause=cause,
@@ -298,7 +198,7 @@ def _aggregate(source_id: str) -> str:
 async def _put_document(tx: Transaction, guild_id: GuildId, document: Document) -> None:
     try:
         status = await tx.execute(
-            _PUT_DOCUMENT,
+            sql.PUT_DOCUMENT,
             guild_id,
             document.document_id,
             document.external_id,
@@ -313,7 +213,7 @@ async def _put_document(tx: Transaction, guild_id: GuildId, document: Document) 
     if status != "INSERT 0 1":
         raise VersionConflict("document", document.document_id)
     await tx.execute(
-        _PUT_VERSION,
+        sql.PUT_VERSION,
         guild_id,
         document.document_id,
         document.version,
@@ -334,7 +234,7 @@ async def _put_document(tx: Transaction, guild_id: GuildId, document: Document) 
 async def _put_source(tx: Transaction, cause: Command[Any], change: Change) -> None:
     guild_id, source = cause.context.caller.guild_id, change.source
     index_version = await tx.fetchval(
-        _PUT_SOURCE,
+        sql.PUT_SOURCE,
         guild_id,
         source.source_id,
         source.type,
@@ -354,7 +254,7 @@ async def _put_source(tx: Transaction, cause: Command[Any], change: Change) -> N
         raise VersionConflict(source.type, source.source_id)
     chunks = change.chunks
     await tx.execute(
-        _REPLACE_CHUNKS,
+        sql.REPLACE_CHUNKS,
         guild_id,
         source.source_id,
         [chunk.chunk_id for chunk in chunks],
@@ -379,7 +279,7 @@ async def _with_passages(
 ) -> list[Loaded]:
     sources = [domain.searchable(_indexed(row)) for row in rows]
     found: dict[str, list[Passage]] = {source.source_id: [] for source in sources}
-    for row in await tx.fetch(_CHUNKS, guild_id, list(found)):
+    for row in await tx.fetch(sql.CHUNKS, guild_id, list(found)):
         found[row["source_id"]].append(
             Passage(
                 chunk_id=row["chunk_id"],

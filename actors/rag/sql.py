@@ -1,0 +1,101 @@
+"""The statements of the RAG sage's store."""
+
+DOCUMENT = """
+SELECT d.document_id, d.external_id, d.created_at, v.version, v.title, v.content, v.content_type,
+       v.content_sha256, v.source_url, v.kind, v.tags, v.alert_names, v.labels, v.metadata,
+       v.stored_at, CASE WHEN v.version < d.version THEN 'active' ELSE d.status END AS status
+FROM documents d JOIN document_versions v USING (guild_id, document_id)
+WHERE d.guild_id = $1
+"""
+
+PUT_DOCUMENT = """
+INSERT INTO documents (guild_id, document_id, external_id, version, status, content_sha256,
+                       created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (guild_id, document_id) DO UPDATE
+SET version = excluded.version, status = excluded.status,
+    content_sha256 = excluded.content_sha256, updated_at = excluded.updated_at
+WHERE documents.version = excluded.version - 1
+"""
+
+PUT_VERSION = """
+INSERT INTO document_versions (guild_id, document_id, version, title, content, content_type,
+                               content_sha256, source_url, kind, tags, alert_names, labels,
+                               metadata, stored_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13::jsonb, $14)
+"""
+
+PUT_SOURCE = """
+INSERT INTO sources (guild_id, source_id, source_type, source_version, index_version, external_id,
+                     title, body, kind, status, tags, alert_names, labels, urls, removed)
+VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13, $14)
+ON CONFLICT (guild_id, source_id) DO UPDATE
+SET source_version = excluded.source_version, index_version = sources.index_version + 1,
+    external_id = excluded.external_id, title = excluded.title, body = excluded.body,
+    kind = excluded.kind, status = excluded.status, tags = excluded.tags,
+    alert_names = excluded.alert_names, labels = excluded.labels, urls = excluded.urls,
+    removed = excluded.removed
+WHERE sources.source_version < excluded.source_version
+RETURNING index_version
+"""
+
+# One statement: the old passages leave, and their vectors go to the new ones of the same text.
+REPLACE_CHUNKS = """
+WITH old AS (
+    DELETE FROM chunks WHERE guild_id = $1 AND source_id = $2
+    RETURNING embedded_text, embedding, model_id
+), kept AS (
+    SELECT DISTINCT ON (embedded_text) embedded_text, embedding, model_id
+    FROM old WHERE embedding IS NOT NULL ORDER BY embedded_text
+)
+INSERT INTO chunks (guild_id, chunk_id, source_id, position, heading, body, char_start, char_end,
+                    embedded_text, embedding, model_id)
+SELECT $1, new.chunk_id, $2, new.position, new.heading, new.body, new.char_start, new.char_end,
+       new.embedded_text, kept.embedding, kept.model_id
+FROM unnest($3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::int[], $9::bytea[])
+     AS new(chunk_id, position, heading, body, char_start, char_end, embedded_text)
+LEFT JOIN kept USING (embedded_text)
+"""
+
+SOURCE = """
+SELECT source_id, source_type, source_version, external_id, title, kind, status, tags, alert_names,
+       labels, urls, removed
+"""
+
+CHUNKS = """
+SELECT source_id, chunk_id, position, heading, body, char_start, char_end,
+       vector_send(embedding) AS embedding
+FROM chunks WHERE guild_id = $1 AND source_id = ANY($2) ORDER BY source_id, position
+"""
+
+# A claim, not a lock: an open transaction would hold back every reader of the log.
+CLAIM = """
+WITH picked AS MATERIALIZED ( -- or the planner may run it again, and claim more than the limit
+    SELECT chunk_id FROM chunks
+    WHERE guild_id = $1 AND embedding IS NULL
+      AND (claimed_until IS NULL OR claimed_until < now())
+    ORDER BY chunk_id LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+UPDATE chunks SET claimed_until = now() + make_interval(secs => $3)
+FROM picked, sources
+WHERE chunks.guild_id = $1 AND chunks.chunk_id = picked.chunk_id
+  AND sources.guild_id = $1 AND sources.source_id = chunks.source_id
+RETURNING chunks.chunk_id, chunks.source_id, sources.title, chunks.heading, chunks.body
+"""
+
+ATTACH = """
+UPDATE chunks SET embedding = new.embedding::vector, model_id = $4, claimed_until = NULL
+FROM unnest($2::text[], $3::text[]) AS new(chunk_id, embedding)
+WHERE guild_id = $1 AND chunks.chunk_id = new.chunk_id AND chunks.embedding IS NULL
+RETURNING source_id
+"""
+
+COMPLETE = """
+UPDATE sources SET index_version = index_version + 1
+WHERE guild_id = $1 AND source_id = ANY($2) AND NOT EXISTS (
+    SELECT FROM chunks WHERE chunks.guild_id = $1 AND chunks.source_id = sources.source_id
+      AND chunks.embedding IS NULL)
+RETURNING source_id, source_type, source_version, index_version,
+    (SELECT count(*) FROM chunks
+     WHERE chunks.guild_id = $1 AND chunks.source_id = sources.source_id)::int AS chunk_count
+"""
