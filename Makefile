@@ -51,6 +51,7 @@ clean: ## remove the environment and all caches; the stack's data in .guild stay
 	  .coverage build dist *.egg-info benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Byte-compiled once, here: Ray starts a dozen interpreters, and each would compile what it imports.
 $(READY): requirements.lock pyproject.toml
 	@command -v git >/dev/null || { echo "git is needed: install it first" >&2; exit 1; }
 	@[ "$$(uname -sm)" = "Linux x86_64" ] || { \
@@ -62,7 +63,6 @@ $(READY): requirements.lock pyproject.toml
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { \
 	  echo "python's venv module does not work: on Debian, install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	# Byte-compiled now, once: Ray starts a dozen interpreters and would compile in each.
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable .
 	@touch $@
