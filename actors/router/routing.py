@@ -44,6 +44,7 @@ BUILT_IN: tuple[Subscription, ...] = (
             "sage.knowledge.updated",
             "sage.knowledge.deleted",
             "sage.incident.created",
+            "sage.incident.alert.received",
             "sage.incident.updated",
             "sage.incident.resolved",
             "sage.incident.reopened",
