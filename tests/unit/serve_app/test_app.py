@@ -1,0 +1,35 @@
+"""What is handed to Serve."""
+
+import inspect
+import pickle
+
+from pydantic import SecretStr
+
+from actors.settings import GatewaySettings, GuildSettings
+from serve_app import app
+
+MARK = "a secret that nobody may find again"
+
+
+def test_serve_validates_the_arguments() -> None:
+    """Serve looks at this annotation; were it a string, a typo in the config would pass."""
+    (parameter,) = inspect.signature(app.build).parameters.values()
+
+    assert parameter.annotation is GuildSettings
+
+
+def test_no_secret_is_among_what_ray_keeps() -> None:
+    secrets = {
+        name: SecretStr(MARK)
+        for name, field in GuildSettings.model_fields.items()
+        if field.annotation is SecretStr
+    }
+    settings = GuildSettings(**secrets, gateway=GatewaySettings(max_in_flight=7))  # type: ignore[arg-type]
+
+    kept = app.without_secrets(settings)
+
+    assert len(secrets) >= 6
+    assert MARK not in repr(kept)
+    assert MARK.encode() not in pickle.dumps(kept)
+    again = GuildSettings(**kept)
+    assert again.gateway.max_in_flight == 7

@@ -1,0 +1,153 @@
+"""Knowledge, documents and search over HTTP."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from actors import clock
+from actors.errors import StaleIndex
+from actors.rag.messages import Ask, Search, SearchHits
+from actors.runtime.local import LocalPool
+from actors.runtime.message import GuildId, Position
+from tests.fixtures.gateway import app_over, at, client_of, key, settings, whole_app
+
+ENTITIES = "/api/v1/knowledge/entities"
+CATEGORIES = "/api/v1/knowledge/categories"
+DOCUMENTS = "/api/v1/rag/documents"
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    return whole_app()
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(app, guild=GuildId(clock.new_id("guild"))) as client:
+        yield client
+
+
+async def test_every_version_of_an_entity_stays_readable(client: httpx.AsyncClient) -> None:
+    made = await client.post(
+        ENTITIES, json={"title": "Full disks", "content": "Rotate the logs."}, headers=key()
+    )
+    assert made.status_code == 201, made.text
+    url = made.headers["location"]
+    changed = await client.patch(
+        url, json={"content": "Rotate and compress."}, headers={"If-Match": made.headers["etag"]}
+    )
+
+    versions = (await client.get(f"{url}/versions")).json()
+    first = await client.get(f"{url}/versions/{made.json()['version']}")
+
+    assert changed.json()["content"] == "Rotate and compress."
+    assert len(versions["items"]) == 2
+    assert first.json()["content"] == "Rotate the logs."
+
+
+async def test_an_entity_is_archived_deleted_and_restored(client: httpx.AsyncClient) -> None:
+    made = await client.post(ENTITIES, json={"title": "a", "content": "b"}, headers=key())
+    url = made.headers["location"]
+    inactive = await client.post(f"{url}:change-status", json={"status": "inactive"})
+
+    deleted = await client.delete(url, headers=at(inactive.json()["version"]))
+    missing = await client.get(url)
+    restored = await client.post(f"{url}:restore")
+
+    assert inactive.json()["status"] == "inactive"
+    assert (deleted.status_code, missing.status_code) == (204, 404)
+    assert restored.json()["status"] == "active"
+
+
+@pytest.mark.parametrize("category_id", ["abc\n", "a/b", "", " ", "ä", "a" * 65])
+async def test_a_strange_category_is_422(client: httpx.AsyncClient, category_id: str) -> None:
+    body = {"category_id": category_id, "name": "a"}
+
+    assert (await client.post(CATEGORIES, json=body, headers=key())).status_code == 422
+
+
+async def test_a_category_is_added_to_the_default_ones(client: httpx.AsyncClient) -> None:
+    body = {"category_id": "storage", "name": "Storage", "parent_id": "troubleshooting"}
+    made = await client.post(CATEGORIES, json=body, headers=key())
+
+    names = [one["category_id"] for one in (await client.get(CATEGORIES)).json()["items"]]
+
+    assert made.status_code == 201, made.text
+    assert {"general", "storage", "troubleshooting"} <= set(names)
+
+
+async def test_a_document_is_stored_once_read_and_deleted(client: httpx.AsyncClient) -> None:
+    body = {"external_id": "runbooks/disk.md", "content": "# Disk full\n\nRotate the logs."}
+    first = await client.post(DOCUMENTS, json=body, headers=key())
+    again = await client.post(DOCUMENTS, json=body, headers=key())
+    url = first.headers["location"]
+
+    read = (await client.get(url)).json()
+    deleted = await client.delete(url, headers=at(read["version"]))
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json()["changed"] is False
+    assert (read["title"], read["external_id"]) == ("Disk full", "runbooks/disk.md")
+    assert deleted.status_code == 204
+
+
+async def test_a_batch_answers_for_each_document_in_order(client: httpx.AsyncClient) -> None:
+    documents = [
+        {"external_id": "one", "content": "# One"},
+        {"external_id": "bad", "content": "---\ntitle: [\n---\n# Bad", "kind": "runbook"},
+        {"external_id": "two", "content": "# Two"},
+    ]
+
+    answer = await client.post(f"{DOCUMENTS}:batch", json={"documents": documents}, headers=key())
+
+    assert answer.status_code == 200
+    items = answer.json()["items"]
+    assert len(items) == 3
+    assert [items[0]["document"]["external_id"], items[2]["document"]["external_id"]] == [
+        "one",
+        "two",
+    ]
+    assert answer.json()["stored"] + answer.json()["failed"] == 3
+
+
+async def test_more_documents_than_a_batch_holds_are_413(client: httpx.AsyncClient) -> None:
+    documents = [{"content": str(number)} for number in range(101)]
+
+    answer = await client.post(f"{DOCUMENTS}:batch", json={"documents": documents}, headers=key())
+
+    assert answer.status_code == 413
+
+
+async def test_a_search_waits_for_the_later_of_header_and_body() -> None:
+    asked: list[Search] = []
+
+    async def search(query: Search) -> SearchHits:
+        asked.append(query)
+        return SearchHits(hits=(), position=Position(9, 9), dense_pending=0, dense_weight=0.5)
+
+    app = app_over({"rag": LocalPool({Search: search})})
+    async with client_of(app) as client:
+        answer = await client.post(
+            "/api/v1/rag/search",
+            json={"query": "disk", "top_k": 3, "min_position": "7-5", "mode": "lexical"},
+            headers={"Guild-Position": "7-12"},
+        )
+
+    assert answer.headers["guild-position"] == answer.json()["position"] == "9-9"
+    assert asked[0].min_position == Position(7, 12)
+    assert (asked[0].text, asked[0].top_k, asked[0].mode.value) == ("disk", 3, "lexical")
+
+
+async def test_an_index_that_is_behind_answers_504_stale_index() -> None:
+    async def behind(query: Ask) -> None:
+        raise StaleIndex("9-9", "1-1")
+
+    app = app_over({"rag": LocalPool({Ask: behind})}, settings())
+    async with client_of(app) as client:
+        answer = await client.post("/api/v1/rag/query", json={"question": "why?"})
+
+    assert answer.status_code == 504
+    assert answer.json()["type"].endswith(":stale_index")
+    assert answer.headers["retry-after"] == "1"
