@@ -1,4 +1,4 @@
-"""The Identity sage as a Ray actor."""
+"""A member of the Identity pool."""
 
 from actors.identity.passwords import Passwords
 from actors.identity.postgres import PostgresIdentityStore
