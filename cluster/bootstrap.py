@@ -134,6 +134,8 @@ async def _role(connection: "asyncpg.Connection[asyncpg.Record]", role: str, pas
         connection, "ALTER ROLE %I SET idle_in_transaction_session_timeout = %L", role, "30s"
     )
     await _formatted(connection, "ALTER ROLE %I SET synchronous_commit = %L", role, "on")
+    if role == "guild_app" and connection.get_server_version().major >= 17:
+        await _formatted(connection, "ALTER ROLE %I SET transaction_timeout = %L", role, "60s")
 
 
 async def _database(connection: "asyncpg.Connection[asyncpg.Record]", database: str) -> None:

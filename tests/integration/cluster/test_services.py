@@ -29,6 +29,18 @@ async def test_the_application_role_owns_nothing_and_obeys_row_level_security(
     assert tuple(role) == (False, False, False, False, 0)
 
 
+async def test_no_session_can_hold_the_logs_horizon_for_long(postgres: PreparedDatabase) -> None:
+    connection = await asyncpg.connect(postgres.app_url)
+
+    names = ("idle_in_transaction_session_timeout", "transaction_timeout", "synchronous_commit")
+    values = [await connection.fetchval("SELECT current_setting($1)", name) for name in names]
+    prepared = await connection.fetchval("SHOW max_prepared_transactions")
+    await connection.close()
+
+    assert values == ["30s", "1min", "on"]
+    assert prepared == "0"
+
+
 async def test_a_fresh_database_is_migrated_and_empty(fresh_database: PreparedDatabase) -> None:
     connection = await asyncpg.connect(fresh_database.log_url)
 
