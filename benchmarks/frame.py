@@ -1,8 +1,8 @@
 """What every benchmark shares: its options, fair rounds, the machine, the goals.
 
 A benchmark is a module that ends by raising ``SystemExit(main("gateway", __doc__, run))`` when it
-is run. ``run`` measures and answers a `Report`; everything else is here. Contenders take turns within a
-round, so that a machine that slows down for a minute slows all of them down.
+is run. ``run`` measures and answers a `Report`; everything else is here. Contenders take turns
+within a round, so that a machine that slows down for a minute slows all of them down.
 """
 
 import argparse
