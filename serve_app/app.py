@@ -73,7 +73,9 @@ def replica(settings: GuildSettings) -> FastAPI:
             pushing.cancel()
             await pools.close()
 
-    return create_app(settings, pools.pool, samples=hub.samples, lifespan=lifespan)
+    return create_app(
+        settings, pools.pool, samples=hub.samples, lifespan=lifespan, server_echoes_id=True
+    )
 
 
 class _Hub:

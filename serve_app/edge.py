@@ -31,8 +31,20 @@ class Edge:
     ``Guild-Version``: a 404 or 5xx without that header did not come from us.
     """
 
-    def __init__(self, app: App, settings: GatewaySettings, version: str) -> None:
+    def __init__(
+        self, app: App, settings: GatewaySettings, version: str, *, server_echoes_id: bool = False
+    ) -> None:
+        """Wraps the application.
+
+        Args:
+            app: everything below.
+            settings: bounds.
+            version: what ``Guild-Version`` says.
+            server_echoes_id: the server above us, as Ray Serve does, answers the request's
+                ``X-Request-Id`` by itself; then we do not say it a second time.
+        """
         self._app = app
+        self._server_echoes_id = server_echoes_id
         self._settings = settings
         self._in_flight = 0
         self._headers = [
@@ -45,7 +57,9 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(trace.begin(scope), send, self._headers)
+        of = trace.begin(scope)
+        says_id = not (self._server_echoes_id and of.given)
+        answer = _Answer(of, send, self._headers, says_id=says_id)
         started = time.perf_counter()
         self._in_flight += 1
         metrics.ACTIVE_CONNECTIONS.set(self._in_flight)
@@ -79,22 +93,21 @@ class Edge:
 class _Answer:
     """What is sent back, with our headers on it."""
 
-    def __init__(self, of: Trace, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+    def __init__(
+        self, of: Trace, send: Send, headers: list[tuple[bytes, bytes]], *, says_id: bool
+    ) -> None:
         self.trace = of
         self.status = 0
         self._send = send
-        self._headers = headers
+        self._headers = [*headers, (b"x-correlation-id", of.correlation_id.encode())]
+        if says_id:
+            self._headers.append((b"x-request-id", of.request_id.encode()))
 
     async def send(self, message: Message) -> None:
         """Passes a message of the answer on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [
-                *message.get("headers", ()),
-                *self._headers,
-                (b"x-request-id", self.trace.request_id.encode()),
-                (b"x-correlation-id", self.trace.correlation_id.encode()),
-            ]
+            message["headers"] = [*message.get("headers", ()), *self._headers]
         await self._send(message)
 
     async def fail(self, scope: Scope, receive: Receive, problem: Problem) -> None:

@@ -47,6 +47,7 @@ def create_app(
     *,
     samples: Callable[[], Awaitable[Sequence[Sample]]] = _own_samples,
     lifespan: Lifespan[FastAPI] | None = None,
+    server_echoes_id: bool = False,
 ) -> FastAPI:
     """Builds the application.
 
@@ -55,6 +56,7 @@ def create_app(
         pool: gives the pool of a name; called on the running event loop only.
         samples: the numbers of all processes; the default gives this process's.
         lifespan: what is open while the application serves.
+        server_echoes_id: see `Edge`.
 
     Raises:
         BadKeyRing: the signing secret is missing or weak.
@@ -88,7 +90,12 @@ def create_app(
     document = openapi.build(app)
     app.state.openapi = orjson.dumps(document)
     app.add_exception_handler(RequestValidationError, _Invalid(openapi.names(document)))
-    app.add_middleware(Edge, settings=settings.gateway, version=_version())
+    app.add_middleware(
+        Edge,
+        settings=settings.gateway,
+        version=_version(),
+        server_echoes_id=server_echoes_id,
+    )
     return app
 
 

@@ -18,15 +18,17 @@ class Trace:
 
     Attributes:
         request_id: the client's ``X-Request-Id`` where it is a plain word, else made here.
+        given: the request came with this ``X-Request-Id``.
         correlation_id: the client's ``X-Correlation-Id`` likewise; what the request causes has it.
         route: template of the matched route, never the path itself.
     """
 
-    __slots__ = ("correlation_id", "guild_id", "request_id", "route", "user_id")
+    __slots__ = ("correlation_id", "given", "guild_id", "request_id", "route", "user_id")
 
     def __init__(self, request_id: str, correlation_id: str) -> None:
-        self.request_id = request_id
-        self.correlation_id = correlation_id
+        self.request_id = request_id or clock.new_id("req")
+        self.given = bool(request_id)
+        self.correlation_id = correlation_id or clock.new_id("cor")
         self.route = UNMATCHED
         self.guild_id = ""
         self.user_id = ""
@@ -40,7 +42,7 @@ def begin(scope: Scope) -> Trace:
             request_id = _plain(value)
         elif name == b"x-correlation-id":
             correlation_id = _plain(value)
-    trace = Trace(request_id or clock.new_id("req"), correlation_id or clock.new_id("cor"))
+    trace = Trace(request_id, correlation_id)
     scope[_KEY] = trace
     return trace
 

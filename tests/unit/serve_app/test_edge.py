@@ -14,6 +14,7 @@ from actors.identity.messages import ReachDatabase
 from actors.runtime.local import LocalPool
 from actors.runtime.message import Handlers
 from actors.task.messages import CancelTask, GetTask, Task
+from serve_app.http import create_app
 from tests.fixtures.gateway import app_over, client_of, settings, token_of, whole_app
 
 TASK = "/api/v1/tasks/task_01k0000000000000000000000a"
@@ -56,6 +57,16 @@ async def test_every_answer_says_that_it_is_ours(client: httpx.AsyncClient) -> N
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["x-request-id"].startswith("req_")
         assert answer.headers["x-correlation-id"].startswith("cor_")
+
+
+async def test_what_the_server_above_us_echoes_is_not_said_twice() -> None:
+    app = create_app(settings(), {}.__getitem__, server_echoes_id=True)  # type: ignore[arg-type]
+    async with client_of(app) as client:
+        given = await client.get("/healthz", headers={"X-Request-Id": "one"})
+        forged = await client.get("/healthz", headers={"X-Request-Id": "o n e"})
+
+    assert "x-request-id" not in given.headers
+    assert forged.headers["x-request-id"].startswith("req_")
 
 
 async def test_a_failure_nobody_expected_is_a_bare_500(app: FastAPI) -> None:
