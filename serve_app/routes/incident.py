@@ -39,10 +39,9 @@ from serve_app.schemas.incident import (
     ReopenIn,
     ResolveIn,
     RespondIn,
-    ReviewPatch,
-    ReviewView,
     TimelineView,
 )
+from serve_app.schemas.review import ReviewPatch, ReviewView
 
 router = new_router()
 _ALL = f"{API}/incidents"
