@@ -47,7 +47,7 @@ class LogInIn(Strict):
     login: str = Field(max_length=128)
     password: SecretStr = Field(max_length=256)
 
-    model_config = ConfigDict(json_schema_extra={"example": {"login": "admin", "password": "…"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"login": "admin", "password": "…"}})  # nosec B105  # an ellipsis
 
 
 class TokenView(View):
