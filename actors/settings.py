@@ -42,6 +42,9 @@ class RuntimeSettings(_Section):
     max_batch: int = Field(default=64, ge=1, description="messages in one call")
     max_batch_bytes: int = Field(default=1 << 20, ge=1024)
     calls_in_flight: int = Field(default=2, ge=1, description="submits in flight, per member")
+    worth_a_call: int = Field(
+        default=16, ge=1, description="messages waiting before a call joins one in flight"
+    )
     linger_ms: float = Field(
         default=10.0, ge=0, description="a batch's reply waits this long for its slow messages"
     )
@@ -56,7 +59,7 @@ class RuntimeSettings(_Section):
     )
     avoid_s: float = Field(default=2.0, gt=0, description="how long such a member is avoided")
     fill_before_spreading: int = Field(
-        default=8, ge=1, description="messages given to one member before a second one is used"
+        default=32, ge=1, description="messages given to one member before a second one is used"
     )
     nudge_period_s: float = Field(default=0.005, ge=0)
     default_timeout_s: float = Field(default=10.0, gt=0)

@@ -24,11 +24,16 @@ SendableT = TypeVar("SendableT", bound=Sendable)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps of one batch, and of the calls that carry them."""
+    """Caps of one batch, and of the calls that carry them.
+
+    Attributes:
+        worth_a_call: messages that must wait before another call joins one under way.
+    """
 
     max_count: int
     max_bytes: int
     calls_in_flight: int
+    worth_a_call: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,14 @@ class Take(Generic[SendableT]):
 def may_send(waiting: int, in_flight: int, limits: Limits) -> bool:
     """Whether a call leaves now.
 
-    An idle member is asked at once: nobody gains by waiting for company. While all calls are
-    under way the messages collect, and that is what fills the batches.
+    An idle member is asked at once: nobody gains by waiting for company. While a call is under
+    way the messages collect, and that is what fills the batches: a call costs about the same
+    whatever it carries. It is back after the linger time at the latest, however slow what it
+    carries; only a crowd is worth another call before that.
     """
-    return waiting > 0 and in_flight < limits.calls_in_flight
+    if in_flight == 0:
+        return waiting > 0
+    return in_flight < limits.calls_in_flight and waiting >= limits.worth_a_call
 
 
 def take(waiting: Iterable[SendableT], now: float, limits: Limits) -> Take[SendableT]:

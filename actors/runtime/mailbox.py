@@ -57,7 +57,10 @@ class Mailbox:
         self._pool = pool
         self._settings = settings
         self._limits = batching.Limits(
-            settings.max_batch, settings.max_batch_bytes, settings.calls_in_flight
+            settings.max_batch,
+            settings.max_batch_bytes,
+            settings.calls_in_flight,
+            settings.worth_a_call,
         )
         self._caller = clock.new_id("box")
         self._tickets = itertools.count()

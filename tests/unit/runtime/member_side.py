@@ -11,7 +11,7 @@ from actors.runtime.workload import Workload
 from actors.settings import RuntimeSettings
 from tests.unit.runtime.samples import Abacus
 
-SETTINGS = RuntimeSettings(linger_ms=5, collect_timeout_s=1, submit_timeout_s=1)
+SETTINGS = RuntimeSettings(worth_a_call=1, linger_ms=5, collect_timeout_s=1, submit_timeout_s=1)
 
 
 class Connection:

@@ -23,6 +23,7 @@ limits = st.builds(
     max_count=st.integers(1, 10),
     max_bytes=st.integers(1, 100),
     calls_in_flight=st.integers(1, 4),
+    worth_a_call=st.integers(1, 20),
 )
 
 
@@ -72,8 +73,15 @@ def test_a_batch_is_as_long_as_the_caps_allow(waiting: list[Letter], caps: Limit
         assert full or total > caps.max_bytes
 
 
-@given(st.integers(0, 100), st.integers(0, 10), limits)
-def test_a_call_leaves_when_something_waits_and_a_call_is_free(
+@given(st.integers(0, 100), limits)
+def test_an_idle_member_is_asked_at_once(waiting: int, caps: Limits) -> None:
+    assert may_send(waiting, 0, caps) == (waiting > 0)
+
+
+@given(st.integers(0, 100), st.integers(1, 10), limits)
+def test_only_a_crowd_is_worth_a_call_beside_one_under_way(
     waiting: int, in_flight: int, caps: Limits
 ) -> None:
-    assert may_send(waiting, in_flight, caps) == (waiting > 0 and in_flight < caps.calls_in_flight)
+    free = in_flight < caps.calls_in_flight
+
+    assert may_send(waiting, in_flight, caps) == (free and waiting >= caps.worth_a_call)

@@ -14,6 +14,7 @@ from tests.unit.runtime.member_side import Connection, settled
 from tests.unit.runtime.samples import CONTEXT, Abacus, Add, Echo, Refuse, Wait
 
 SETTINGS = RuntimeSettings(
+    worth_a_call=1,
     linger_ms=2,
     collect_timeout_s=0.2,
     submit_timeout_s=0.2,
