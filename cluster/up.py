@@ -82,7 +82,6 @@ def describe(stack: Stack) -> str:
     )
     lines = [
         f"  API      {stack.api_url}/api/v1   documentation: {stack.api_url}/docs",
-        f"  Console  {stack.api_url}/console/",
         f"  Login    {login}",
         f"  Ray      {stack.dashboard_url}   token and all addresses: {stack.folder}/stack.json",
         "  Beyond loopback (keep a firewall before these; Ray asks for its token):",
