@@ -14,7 +14,7 @@ READY := .venv/.ready
 SETTINGS := if [ -f .env ]; then set -a; . ./.env; set +a; fi;
 OURS := actors serve_app cluster benchmarks tests
 
-.PHONY: help run demo test check bench long clean
+.PHONY: help run demo test lint check bench long clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,11 +28,13 @@ demo: $(READY) ## play the loop twice; ends with 0 only if the second alert find
 test: $(READY) ## all tests, on real PostgreSQL, Valkey and Ray
 	$(BIN)/pytest -m "not long" --cov --cov-report=term:skip-covered
 
-check: $(READY) ## what a commit must pass: format, lint, types, imports, unit tests
+lint: $(READY) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(OURS)
 	$(BIN)/ruff check $(OURS)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint ## what a commit must pass: lint and unit tests
 	$(BIN)/pytest tests/unit --cov --cov-report=term:skip-covered
 
 bench: $(READY) ## every benchmark, quickly; results in benchmarks/results

@@ -81,6 +81,7 @@ def ray_environment(
         "RAY_AUTH_TOKEN": token,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
+        "RAY_kill_worker_timeout_milliseconds": "1000",  # a stopped member is replaced sooner
         "RAY_raylet_start_wait_time_s": "120",
         "RAY_agent_register_timeout_ms": "100000",
         "RAY_REDIS_ADDRESS": f"127.0.0.1:{store.port}",
