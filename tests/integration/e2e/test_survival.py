@@ -1,6 +1,8 @@
 """The main job ends exactly once, whichever process dies in the middle of it."""
 
+import random
 import uuid
+from collections.abc import Mapping
 
 import pytest
 
@@ -16,28 +18,29 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 MOMENTS = ("alert", "resolve", "publish")
 """The steps whose effects still run when the process dies."""
 
+STEPS = ("alert", "dossier", "tasks", "respond", "start", "complete", "resolve", "edit", "publish")
+SEEDS = range(20)
 
-async def play(stack: Stack, target: str) -> tuple[LoopResult, list[str]]:
-    """Plays the loop once; the target dies right after each of the moments."""
+
+async def play(stack: Stack, deaths: Mapping[str, str]) -> tuple[LoopResult, list[str]]:
+    """Plays the loop once; after each step that is named, the target given with it dies."""
     fallen: list[str] = []
 
     async def kill(step: Step) -> None:
-        if step.name in MOMENTS:
-            casualties.kill(stack, target)
+        if step.name in deaths:
+            casualties.kill(stack, deaths[step.name])
             fallen.append(step.name)
 
     run = uuid.uuid4().hex[:12]
-    story = Story(deployment=f"survival-{run}", instance=f"{target}-0", run_id=run)
+    story = Story(deployment=f"survival-{run}", instance="gateway-0", run_id=run)
     async with as_alertmanager(stack) as intake, as_admin(stack) as person:
         result = await play_loop(intake, person, story, after=kill, wait_s=60)
     return result, fallen
 
 
-@pytest.mark.parametrize("target", casualties.TARGETS)
-async def test_the_loop_ends_exactly_once_although_a_process_dies(
-    stack: Stack, runbooks: None, target: str
-) -> None:
-    result, fallen = await play(stack, target)
+async def assert_it_happens_once(stack: Stack, deaths: Mapping[str, str]) -> None:
+    """Plays, and counts in PostgreSQL what has come of it."""
+    result, fallen = await play(stack, deaths)
     steps = len(result.dossier["steps"])
     once = Census(
         incidents=1,
@@ -52,7 +55,26 @@ async def test_the_loop_ends_exactly_once_although_a_process_dies(
 
     counted = await census.settled(stack, result.incident_id, result.correlation_id, once)
 
-    assert fallen == list(MOMENTS)
+    assert fallen == list(deaths)
     assert result.correlated()
     assert steps > 0
     assert counted == once
+
+
+@pytest.mark.parametrize("target", casualties.TARGETS)
+async def test_the_loop_ends_exactly_once_although_a_process_dies(
+    stack: Stack, runbooks: None, target: str
+) -> None:
+    await assert_it_happens_once(stack, dict.fromkeys(MOMENTS, target))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_the_loop_ends_exactly_once_whoever_dies_whenever(
+    stack: Stack, runbooks: None, seed: int
+) -> None:
+    dice = random.Random(seed)  # noqa: S311  # chooses victims
+    chosen = set(dice.sample(STEPS, 3))
+    deaths = {step: dice.choice(casualties.TARGETS) for step in STEPS if step in chosen}
+
+    await assert_it_happens_once(stack, deaths)
