@@ -175,3 +175,33 @@ class StaleIndex(ElderGuildError):
 
     def __str__(self) -> str:
         return f"search has reached {self.reached} and not yet {self.wanted}"
+
+
+class PositionOfAnotherEpoch(ElderGuildError):
+    """The log was moved to another server since; positions of before mean nothing in it.
+
+    HTTP 410: drop the position and read again.
+    """
+
+    code = "position_of_another_epoch"
+
+    def __init__(self, given: int, present: int) -> None:
+        super().__init__(given, present)
+        self.given = given
+        self.present = present
+
+    def __str__(self) -> str:
+        return f"the position is of epoch {self.given} of the log, which is now {self.present}"
+
+
+class LateAck(ElderGuildError):
+    """The lease of this attempt has passed; the event is, or was, another attempt's. HTTP 409."""
+
+    code = "late_ack"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(event_id)
+        self.event_id = event_id
+
+    def __str__(self) -> str:
+        return "the lease of this attempt has passed: the event may be delivered again"

@@ -5,7 +5,7 @@ envelope as the log keeps it; `DeliverEvent` is how the router hands one to a sa
 """
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal, TypeVar
@@ -35,9 +35,16 @@ SourceType = Literal["document", "knowledge", "incident", "task"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """What happened. Subclasses name their wire type and are otherwise plain data."""
+    """What happened. Subclasses name their wire type and are otherwise plain data.
+
+    Attributes:
+        schema_version: rises when a change of the class would surprise a reader of the old one.
+        public: may be published from outside.
+    """
 
     type: ClassVar[str]
+    schema_version: ClassVar[int] = 1
+    public: ClassVar[bool] = False
 
 
 PayloadT = TypeVar("PayloadT", bound=Payload)
@@ -59,9 +66,32 @@ def event_type(name: str) -> Callable[[type[PayloadT]], type[PayloadT]]:
     return register
 
 
+CUSTOM_PREFIX = "custom."
+
+
+@event_type("custom.event")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomEvent(Payload):
+    """What somebody outside says happened, under a type of their own; we only carry it.
+
+    Attributes:
+        name: wire type, beginning with ``custom.``.
+        data: a JSON value as text, unread.
+    """
+
+    public: ClassVar[bool] = True
+
+    name: str
+    data: str
+
+
 def encode(payload: Payload) -> str:
     """The payload as JSON text."""
-    return _adapters[payload.type].dump_json(payload).decode()
+    match payload:
+        case CustomEvent():
+            return payload.data
+        case _:
+            return _adapters[payload.type].dump_json(payload).decode()
 
 
 def decode(name: str, data: str | bytes) -> Payload:
@@ -71,8 +101,19 @@ def decode(name: str, data: str | bytes) -> Payload:
         KeyError: no payload is registered under ``name``.
         pydantic.ValidationError: the JSON is not that payload.
     """
+    if name.startswith(CUSTOM_PREFIX):
+        return CustomEvent(name=name, data=data if isinstance(data, str) else data.decode())
     payload: Payload = _adapters[name].validate_json(data)
     return payload
+
+
+def wire_type(payload: Payload) -> str:
+    """Under which name it stands in the log."""
+    match payload:
+        case CustomEvent(name=name):
+            return name
+        case _:
+            return payload.type
 
 
 def registered() -> tuple[str, ...]:
@@ -90,6 +131,10 @@ class StoredEvent:
         source: who published it; ``(source, event_id)`` identifies the event to the outside.
         causation_id: id of the event or command that caused it.
         principal_id: on whose behalf.
+        source_id: the publisher's own id of it, where that is not ``event_id``.
+        subject: what of the source it is about, as its publisher calls it.
+        attributes: extension attributes of a CloudEvent.
+        sealed_for: the data subject under whose key the log keeps the payload.
     """
 
     event_id: str
@@ -104,11 +149,17 @@ class StoredEvent:
     principal_id: str
     position: Position
     payload: Payload
+    recorded_at: datetime | None = None
+    source_id: str | None = None
+    subject: str | None = None
+    schema_version: int = 1
+    attributes: Mapping[str, str | int | bool] = field(default_factory=dict)
+    sealed_for: str | None = None
 
     @property
     def type(self) -> str:
         """Wire name of the payload."""
-        return self.payload.type
+        return wire_type(self.payload)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +177,18 @@ class DeliverEvent(Command[None]):
     def key(self) -> str:
         """One aggregate's events are handled one at a time, in order."""
         return self.event.aggregate_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverEvents(Command[None]):
+    """Several events of one guild for one subscription that takes batches: all or none.
+
+    The receiver passes over those whose own ``<subscription>/<event_id>`` is in its inbox, handles
+    the others, and records them, in one transaction. ``command_id`` names the batch for logs only.
+    """
+
+    subscription: str
+    events: tuple[StoredEvent, ...]
 
 
 # --- Incident ---------------------------------------------------------------------------------
@@ -246,6 +309,18 @@ class IncidentResolved(Payload):
     resolved_by: str
     severity: str
     labels: dict[str, str]
+
+
+@event_type("sage.incident.escalated")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentEscalated(Payload):
+    """Nobody took it in time. ``level`` counts from 1."""
+
+    incident_id: str
+    title: str
+    severity: str
+    level: int
+    reason: str
 
 
 @event_type("sage.incident.reopened")
@@ -501,6 +576,31 @@ class DocumentDeleted(Payload):
     source_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionMatch:
+    """A standing query that an event is close to; ``score`` is the cosine, -1 to 1."""
+
+    subscription_id: str
+    score: float
+
+
+@event_type("sage.rag.subscription.matched")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionMatched(Payload):
+    """An event is about what somebody asked to hear of.
+
+    Attributes:
+        matches: best first.
+        event: the original event as a structured CloudEvent, JSON text; the subscription's sink
+            gets this one.
+    """
+
+    event_id: str
+    event_type: str
+    matches: tuple[SubscriptionMatch, ...]
+    event: str
+
+
 # --- Identity ---------------------------------------------------------------------------------
 
 
@@ -536,6 +636,96 @@ class DeliveryDeadLettered(Payload):
     event_id: str
     attempts: int
     reason: str
+    event_type: str = ""
+
+
+@event_type("system.delivery.redriven")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRedriven(Payload):
+    """A dead letter was delivered once more and took effect."""
+
+    subscription: str
+    event_id: str
+    requested_by: str
+
+
+@event_type("system.replay.completed")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayCompleted(Payload):
+    """A subscription has heard again what it asked for."""
+
+    replay_id: str
+    subscription: str
+    delivered: int
+
+
+@event_type("system.timer.fired")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerFired(Payload):
+    """It is time. ``occurrence`` counts from 1; more than 1 only for a cron timer."""
+
+    timer_id: str
+    name: str
+    due_at: datetime
+    occurrence: int
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@event_type("system.saga.finished")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaFinished(Payload):
+    """A saga has come to its end, or undid what it had done and says why."""
+
+    saga_id: str
+    kind: str
+    outcome: Literal["completed", "compensated", "failed"]
+    reason: str = ""
+
+
+@event_type("system.subject.erased")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectErased(Payload):
+    """A data subject's key was destroyed; ``subject_digest`` is the SHA-256 of its name."""
+
+    subject_digest: str
+
+
+# --- Integration ------------------------------------------------------------------------------
+
+
+@event_type("integration.sync.required")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationSyncRequired(Payload):
+    """Another system has something that should be fetched."""
+
+    public: ClassVar[bool] = True
+
+    system: str
+    reason: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@event_type("integration.conflict.detected")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationConflictDetected(IntegrationSyncRequired):
+    """Two systems say different things about the same."""
+
+
+@event_type("integration.recovery.completed")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationRecoveryCompleted(IntegrationSyncRequired):
+    """The other system is back and agrees."""
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """JSON Schema (2020-12) of a registered payload's ``data``.
+
+    Raises:
+        KeyError: no payload is registered under ``name``.
+    """
+    if name == CustomEvent.type:
+        return {"type": "object", "description": "Anything, under a type of your own: custom.*"}
+    return _adapters[name].json_schema()
 
 
 def payload_types() -> tuple[type[Payload], ...]:

@@ -123,8 +123,81 @@ class PoolsSettings(_Section):
     identity: PoolSettings = PoolSettings(memory_mib=384)
 
 
+class LogSettings(_Section):
+    """The event log: its partitions, and how long what stands beside it is kept."""
+
+    partition_days: int = Field(default=7, ge=1, le=31)
+    partitions_ahead: int = Field(default=4, ge=1, le=52)
+    retention_days: int = Field(
+        default=365, ge=1, description="then a partition that every cursor has passed is dropped"
+    )
+    identity_days: int = Field(
+        default=30, ge=1, description="how long a repeated CloudEvent is recognised"
+    )
+    inbox_days: int = Field(default=30, ge=1, description="how long a repeated command is")
+    housekeeping_s: float = Field(default=60.0, gt=0)
+    housekeeping_rows: int = Field(default=10_000, ge=1, description="deleted at a time")
+    max_holes: int = Field(
+        default=1_000, ge=1, description="open transactions a reader remembers; above, it waits"
+    )
+    key_cache_s: float = Field(
+        default=5.0, ge=0, description="how long a data subject's key outlives its erasure"
+    )
+    key_cache_entries: int = Field(default=10_000, ge=1)
+
+
+class BusSettings(_Section):
+    """Publishing, subscribing, pulling, timers. Sizes in bytes."""
+
+    max_event_bytes: int = Field(default=256 << 10, ge=1024, description="one payload")
+    max_batch_events: int = Field(default=1_000, ge=1, description="events of one request")
+    group_events: int = Field(default=500, ge=1, description="events of one commit")
+    group_bytes: int = Field(default=4 << 20, ge=1024, description="payloads of one commit")
+    groups_in_flight: int = Field(default=2, ge=1, description="commits at one time, per member")
+    max_waiting_events: int = Field(default=10_000, ge=1, description="events not yet committed")
+    retry_after_s: float = Field(default=1.0, gt=0)
+    publish_attempts: int = Field(default=5, ge=1, description="when a race for a place is lost")
+    max_page: int = Field(default=200, ge=1)
+    tail_poll_s: float = Field(default=0.25, gt=0)
+    tail_wait_s: float = Field(default=15.0, gt=0)
+    max_tails: int = Field(default=200, ge=1, description="streams a member feeds at a time")
+    heartbeat_s: float = Field(default=10.0, gt=0, description="comments of an idle SSE stream")
+    stream_buffer: int = Field(default=500, ge=1, description="events a slow SSE reader may owe")
+    max_subscriptions: int = Field(default=2_000, ge=1, description="of one guild")
+    max_pull: int = Field(default=500, ge=1)
+    pull_wait_s: float = Field(default=20.0, gt=0)
+    pull_poll_s: float = Field(default=0.1, gt=0)
+    max_pull_backlog: int = Field(
+        default=20_000, ge=1, description="lines that wait; then the router waits"
+    )
+    max_redrive: int = Field(default=1_000, ge=1, description="dead letters of one request")
+    max_timers: int = Field(default=10_000, ge=1, description="pending, of one guild")
+    min_cron_s: float = Field(default=60.0, gt=0, description="shortest time between two firings")
+    meaning_chars: int = Field(default=2_000, ge=1, description="of an event that are compared")
+
+
+class SagaSettings(_Section):
+    """Processes of several steps."""
+
+    page: int = Field(default=200, ge=1)
+
+
 class RouterSettings(_Section):
     """The event router."""
+
+    partitions: int = Field(
+        default=1, ge=1, le=64, description="router actors; each takes a share of the aggregates"
+    )
+    refresh_s: float = Field(
+        default=0.5, gt=0, description="how soon a change of subscriptions is noticed"
+    )
+    max_subscriptions: int = Field(default=10_000, ge=1, description="of all guilds")
+    timers_poll_s: float = Field(default=0.5, gt=0)
+    timers_batch: int = Field(default=200, ge=1, description="fired in one transaction")
+    redrive_poll_s: float = Field(default=0.5, gt=0)
+    idle_cursor_save_s: float = Field(
+        default=10.0, gt=0, description="a cursor that only passes over what nobody wants"
+    )
 
     poll_interval_s: float = Field(default=0.5, gt=0, description="how long a lost nudge may cost")
     read_batch: int = Field(default=500, ge=1)
@@ -310,6 +383,9 @@ class GuildSettings(BaseSettings):
     runtime: RuntimeSettings = RuntimeSettings()
     pools: PoolsSettings = PoolsSettings()
     router: RouterSettings = RouterSettings()
+    log: LogSettings = LogSettings()
+    bus: BusSettings = BusSettings()
+    saga: SagaSettings = SagaSettings()
     gateway: GatewaySettings = GatewaySettings()
     identity: IdentitySettings = IdentitySettings()
     incident: IncidentSettings = IncidentSettings()

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict
@@ -20,7 +19,6 @@ from serve_app.readiness import PoolOf, Readiness
 from serve_app.strict import View
 from serve_app.tokens import Tokens
 
-_POSITION = re.compile(r"([0-9]{1,19})-([0-9]{1,18})")
 _JSON = "application/json"
 
 
@@ -167,10 +165,10 @@ def parse_position(text: str) -> Position:
     Raises:
         Problem: 422, it is none of ours.
     """
-    match = _POSITION.fullmatch(text)
-    if match is None:
-        raise Problem(422, "the position is not one that this server gave out")
-    return Position(int(match[1]), int(match[2]))
+    try:
+        return Position.parse(text)
+    except ValueError:
+        raise Problem(422, "the position is not one that this server gave out") from None
 
 
 def _mark(response: Response, version: int | None, position: Position | None) -> None:

@@ -19,10 +19,12 @@ from actors.errors import (
     DependencyUnavailable,
     ElderGuildError,
     InvalidTransition,
+    LateAck,
     NotAuthenticated,
     NotAuthorized,
     NotFound,
     Overloaded,
+    PositionOfAnotherEpoch,
     StaleIndex,
     ValidationError,
     VersionConflict,
@@ -42,6 +44,8 @@ STATUS: Mapping[type[ElderGuildError], int] = MappingProxyType(
         DependencyUnavailable: 503,
         DeadlineExceeded: 504,
         StaleIndex: 504,
+        PositionOfAnotherEpoch: 410,
+        LateAck: 409,
     }
 )
 """The one table from expected failures to HTTP."""

@@ -1,6 +1,7 @@
 """What crosses a process: messages, who sends them, and the outcome of each."""
 
 import enum
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, NewType, TypeVar, get_args
@@ -12,6 +13,8 @@ from actors.errors import ElderGuildError
 ReplyT = TypeVar("ReplyT")
 
 GuildId = NewType("GuildId", str)
+
+_POSITION = re.compile(r"([1-9][0-9]{0,8})-([0-9]{1,19})-([0-9]{1,18})")
 
 
 class Permission(enum.StrEnum):
@@ -93,17 +96,33 @@ class Command(Message[ReplyT]):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """A place in the event log, comparable within one log.
+    """A place in the event log, comparable within one epoch of it.
 
     Sequence order is not commit order, so a position is the writing transaction's id first and
-    the sequence number within it second.
+    the sequence number within it second. The epoch changes when a log moves to another server,
+    whose transaction ids say nothing about the old ones; what comes from outside is compared by
+    `actors.storage.log_state` before it is used.
     """
 
     xid: int
     seq: int
+    epoch: int = 1
 
     def __str__(self) -> str:
-        return f"{self.xid}-{self.seq}"
+        return f"{self.epoch}-{self.xid}-{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Position":
+        """The position that ``str(position)`` wrote.
+
+        Raises:
+            ValueError: the text is no position.
+        """
+        match = _POSITION.fullmatch(text)
+        if match is None:
+            raise ValueError("not a position")
+        epoch, xid, seq = map(int, match.groups())
+        return cls(xid, seq, epoch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from actors.runtime.message import Position
 from actors.storage.database import Database
 from actors.storage.leaders import LEAD, LeadershipLost, Lease
-from actors.storage.log import BEGINNING
 
 _SAVE = f"""
 WITH {LEAD}, moved AS (
@@ -41,8 +40,12 @@ class Cursors:
                 " WHERE subscription = ANY($1)",
                 list(subscriptions),
             )
-        found = {row["subscription"]: Position(int(row["xid"]), row["seq"]) for row in rows}
-        return {name: found.get(name, BEGINNING) for name in subscriptions}
+        beginning = Position(0, 0, self._database.epoch)
+        found = {
+            row["subscription"]: Position(int(row["xid"]), row["seq"], self._database.epoch)
+            for row in rows
+        }
+        return {name: found.get(name, beginning) for name in subscriptions}
 
     async def save(self, lease: Lease, positions: Mapping[str, Position]) -> None:
         """Moves cursors forward; one that is there already, or further, stays.

@@ -13,6 +13,7 @@ from actors.errors import DependencyUnavailable, ElderGuildError, VersionConflic
 from actors.runtime import scope
 from actors.runtime.message import GuildId, Position
 from actors.settings import DatabaseSettings
+from actors.storage.log_state import present_epoch
 
 _GUILD = re.compile(ID_PATTERN)
 
@@ -34,8 +35,11 @@ _LOST_RACE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 class Transaction:
     """One open transaction of one guild. Row-level security shows it that guild's rows only."""
 
-    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+    def __init__(
+        self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", epoch: int
+    ) -> None:
         self._connection = connection
+        self.epoch = epoch
         self.position: Position | None = None
 
     async def execute(self, query: str, *args: Any) -> str:
@@ -64,6 +68,9 @@ class Database:
 
     Errors of the driver that mean "not now" leave as `DependencyUnavailable`, lost races as
     `VersionConflict`; both are safe to repeat, because every command carries an id.
+
+    Attributes:
+        epoch: of the log in this database.
     """
 
     def __init__(
@@ -71,7 +78,9 @@ class Database:
         pool: "asyncpg.Pool[asyncpg.Record]",
         settings: DatabaseSettings,
         on_commit: Callable[[], None],
+        epoch: int,
     ) -> None:
+        self.epoch = epoch
         self._pool = pool
         self._settings = settings
         self._on_commit = on_commit
@@ -97,6 +106,7 @@ class Database:
         Raises:
             DependencyUnavailable: the server does not answer.
             RuntimeError: the server is set up so that our promises would not hold.
+            LogMoved: the log was written on another server; see `actors.storage.log_state`.
         """
         size = connections or settings.connections_per_member
         milliseconds = {
@@ -119,10 +129,11 @@ class Database:
             )
             try:
                 await _check_promises(pool)
+                epoch = await present_epoch(pool)
             except BaseException:
                 pool.terminate()
                 raise
-        return cls(pool, settings, on_commit)
+        return cls(pool, settings, on_commit, epoch)
 
     async def close(self) -> None:
         """Closes the connections, waiting briefly for what is running."""
@@ -170,7 +181,7 @@ class Database:
                 # BEGIN and COMMIT can be cancelled half-way too: nothing dirty goes back.
                 try:
                     await connection.execute(begin)
-                    yield Transaction(connection)
+                    yield Transaction(connection, self.epoch)
                     await connection.execute("COMMIT")
                 except BaseException:
                     await _roll_back(connection)

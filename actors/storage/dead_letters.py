@@ -13,8 +13,10 @@ _MAX_REASON = 500
 # Fenced like the cursors: a stale router must not give up what the present one still tries.
 _WRITE = f"""
 WITH {LEAD}, written AS (
-    INSERT INTO dead_letters (subscription, event_id, guild_id, attempts, reason, dead_at)
-    SELECT $3, $4, $5, $6, $7, clock_timestamp() FROM lead
+    INSERT INTO dead_letters (subscription, event_id, guild_id, attempts, reason, dead_at, event)
+    SELECT $3, $4, $5, $6, $7, clock_timestamp(),
+           (SELECT to_jsonb(line) FROM events AS line WHERE line.event_id = $4)
+    FROM lead
     ON CONFLICT (subscription, event_id) DO UPDATE
     SET attempts = excluded.attempts, reason = excluded.reason, dead_at = excluded.dead_at,
         redriven_at = NULL
@@ -24,8 +26,9 @@ SELECT count(*) FROM lead
 
 _ABOVE = """
 SELECT letter.event_id
-FROM dead_letters AS letter JOIN events USING (event_id)
-WHERE letter.subscription = $1 AND (events.xid, events.seq) > ($2::text::xid8, $3)
+FROM dead_letters AS letter
+WHERE letter.subscription = $1
+  AND ((letter.event->>'xid')::xid8, (letter.event->>'seq')::bigint) > ($2::text::xid8, $3)
 """
 
 

@@ -71,19 +71,8 @@ class Inbox:
         if row["request_hash"] != command.request_hash:
             raise ValidationError("Idempotency-Key", "was used for a different request")
         reply: ReplyT = _adapter(type(command)).validate_json(row["reply"])
-        return Recalled(reply, parse_position(row["position"]))
-
-
-def parse_position(text: str | None) -> Position | None:
-    """The position that ``str(position)`` wrote.
-
-    Raises:
-        ValueError: the text is no position.
-    """
-    if text is None:
-        return None
-    xid, _, seq = text.partition("-")
-    return Position(int(xid), int(seq))
+        position = row["position"]
+        return Recalled(reply, None if position is None else Position.parse(position))
 
 
 _adapters: dict[int, TypeAdapter[Any]] = {}

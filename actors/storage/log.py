@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
+import orjson
 import pydantic
 
 from actors import events
@@ -15,8 +16,9 @@ BEGINNING = Position(0, 0)
 
 # `xid` is text here: what sorts by it must name the table, or it sorts text ("1000" below "999").
 _COLUMNS = """
-xid::text AS xid, seq, guild_id, event_id, source, type, aggregate_id, aggregate_version, priority,
-occurred_at, correlation_id, causation_id, principal_id, data
+xid::text AS xid, seq, guild_id, event_id, source, source_id, type, schema_version, subject,
+aggregate_id, aggregate_version, priority, occurred_at, recorded_at, correlation_id, causation_id,
+principal_id, attributes, sealed_for, data
 """
 
 # A transaction that is still open may commit with an xid below those already visible. Reading only
@@ -73,12 +75,12 @@ class LogReader:
             rows = await tx.fetch(_READ, str(after.xid), after.seq, limit)
         events, unreadable = [], []
         for row in rows:
-            match from_row(row):
+            match from_row(row, self._database.epoch):
                 case StoredEvent() as event:
                     events.append(event)
                 case Unreadable() as damaged:
                     unreadable.append(damaged)
-        end = _position(rows[-1]) if rows else after
+        end = _position(rows[-1], self._database.epoch) if rows else after
         return Page(events, unreadable, end, full=len(rows) == limit)
 
     async def read(self, after: Position, limit: int) -> list[StoredEvent]:
@@ -95,10 +97,10 @@ class LogReader:
     async def end(self) -> Position:
         """A position such that every event below it can be read now."""
         async with self._database.across_guilds() as tx:
-            return Position(int(await tx.fetchval(_HORIZON)), 0)
+            return Position(int(await tx.fetchval(_HORIZON)), 0, self._database.epoch)
 
 
-def from_row(row: asyncpg.Record) -> StoredEvent | Unreadable | None:
+def from_row(row: asyncpg.Record, epoch: int) -> StoredEvent | Unreadable | None:
     """The event of one row of the log; None where its type is not known here."""
     try:
         payload = events.decode(row["type"], row["data"])
@@ -110,7 +112,7 @@ def from_row(row: asyncpg.Record) -> StoredEvent | Unreadable | None:
             row["event_id"],
             GuildId(row["guild_id"]),
             row["type"],
-            _position(row),
+            _position(row, epoch),
             f"unreadable: {'.'.join(map(str, first['loc']))}: {first['type']}",
         )
     return StoredEvent(
@@ -124,13 +126,19 @@ def from_row(row: asyncpg.Record) -> StoredEvent | Unreadable | None:
         correlation_id=row["correlation_id"],
         causation_id=row["causation_id"],
         principal_id=row["principal_id"],
-        position=_position(row),
+        position=_position(row, epoch),
         payload=payload,
+        recorded_at=row["recorded_at"],
+        source_id=row["source_id"],
+        subject=row["subject"],
+        schema_version=row["schema_version"],
+        attributes={} if row["attributes"] is None else orjson.loads(row["attributes"]),
+        sealed_for=row["sealed_for"],
     )
 
 
-def _position(row: asyncpg.Record) -> Position:
-    return Position(int(row["xid"]), row["seq"])
+def _position(row: asyncpg.Record, epoch: int) -> Position:
+    return Position(int(row["xid"]), row["seq"], epoch)
 
 
 async def by_ids(database: Database, event_ids: Sequence[str]) -> list[StoredEvent]:
@@ -141,7 +149,9 @@ async def by_ids(database: Database, event_ids: Sequence[str]) -> list[StoredEve
             " ORDER BY events.xid, events.seq",
             list(event_ids),
         )
-    return [event for row in rows if isinstance(event := from_row(row), StoredEvent)]
+    return [
+        event for row in rows if isinstance(event := from_row(row, database.epoch), StoredEvent)
+    ]
 
 
 async def of_correlation(
@@ -156,4 +166,6 @@ async def of_correlation(
             correlation_id,
             limit,
         )
-    return [event for row in rows if isinstance(event := from_row(row), StoredEvent)]
+    return [
+        event for row in rows if isinstance(event := from_row(row, database.epoch), StoredEvent)
+    ]

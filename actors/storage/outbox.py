@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import asyncpg
-
 from actors import clock, events
 from actors.errors import VersionConflict
 from actors.events import Payload, Priority
@@ -12,19 +10,24 @@ from actors.runtime.message import Command, Position
 from actors.storage.database import Transaction
 
 _INSERT = """
-INSERT INTO events (guild_id, event_id, source, type, aggregate_id, aggregate_version, priority,
-                    occurred_at, correlation_id, causation_id, principal_id, data)
-SELECT $1, event_id, $2, type, $3, version, $4, $5, $6, $7, $8, data
-FROM unnest($9::text[], $10::text[], $11::int[], $12::jsonb[]) AS new(event_id, type, version, data)
-WHERE NOT EXISTS (
-    SELECT 1 FROM events AS previous
-    WHERE previous.guild_id = $1 AND previous.aggregate_id = $3
-      AND previous.aggregate_version = $13 AND previous.xid > pg_current_xact_id()
+WITH head AS (
+    INSERT INTO aggregate_heads AS head (guild_id, aggregate_id, version, xid)
+    VALUES ($1, $3, $13 + cardinality($9::text[]), pg_current_xact_id())
+    ON CONFLICT (guild_id, aggregate_id) DO UPDATE
+    SET version = excluded.version, xid = excluded.xid
+    WHERE head.version = $13 AND head.xid <= excluded.xid
+    RETURNING aggregate_id
 )
+INSERT INTO events (guild_id, event_id, source, type, schema_version, aggregate_id,
+                    aggregate_version, priority, occurred_at, correlation_id, causation_id,
+                    principal_id, data)
+SELECT $1, event_id, $2, type, schema_version, head.aggregate_id, version, $4, $5, $6, $7, $8, data
+FROM unnest($9::text[], $10::text[], $11::int[], $12::jsonb[], $14::int[])
+     AS new(event_id, type, version, data, schema_version), head
 ORDER BY version
 RETURNING xid::text AS xid, seq
 """
-# The condition keeps the log's order and the versions' order one and the same. A transaction that
+# The conditions keep the log's order and the versions' order one and the same. A transaction that
 # got its id early and then waited for a later one to commit would put version 2 before version 1.
 
 
@@ -59,34 +62,32 @@ async def append(
         The position of the last event, or None where there was none.
 
     Raises:
-        VersionConflict: this aggregate already has one of these versions, or its last event was
-            written by a transaction that began to write after this one did.
+        VersionConflict: this aggregate is at another version, or its last event was written by a
+            transaction that began to write after this one did.
     """
     if not payloads:
         return None
     context = cause.context
-    try:
-        rows = await tx.fetch(
-            _INSERT,
-            context.caller.guild_id,
-            source,
-            aggregate_id,
-            priority.value,
-            now(),
-            correlation_id or context.correlation_id,
-            context.causation_id or cause.command_id,
-            context.caller.principal_id,
-            [new_id("evt") for _ in payloads],
-            [payload.type for payload in payloads],
-            [version_before + 1 + index for index in range(len(payloads))],
-            [events.encode(payload) for payload in payloads],
-            version_before,
-        )
-    except asyncpg.UniqueViolationError as error:
-        raise VersionConflict("record", aggregate_id) from error
+    rows = await tx.fetch(
+        _INSERT,
+        context.caller.guild_id,
+        source,
+        aggregate_id,
+        priority.value,
+        now(),
+        correlation_id or context.correlation_id,
+        context.causation_id or cause.command_id,
+        context.caller.principal_id,
+        [new_id("evt") for _ in payloads],
+        [payload.type for payload in payloads],
+        [version_before + 1 + index for index in range(len(payloads))],
+        [events.encode(payload) for payload in payloads],
+        version_before,
+        [payload.schema_version for payload in payloads],
+    )
     if not rows:
         raise VersionConflict("record", aggregate_id)
-    position = max(Position(int(row["xid"]), row["seq"]) for row in rows)
+    position = max(Position(int(row["xid"]), row["seq"], tx.epoch) for row in rows)
     if tx.position is None or tx.position < position:
         tx.position = position
     return position

@@ -36,7 +36,7 @@ from serve_app.strict import (
 _Names = Annotated[tuple[Annotated[Line, Field(max_length=200)], ...], Field(max_length=50)]
 _Metadata = Annotated[dict[Annotated[Line, Field(max_length=128)], Any], Field(max_length=100)]
 _Kind = Annotated[str, Field(pattern="^[a-zA-Z0-9_-]+$", max_length=64)]
-_POSITION = r"^[0-9]{1,19}-[0-9]{1,18}$"
+_POSITION = r"^[1-9][0-9]{0,8}-[0-9]{1,19}-[0-9]{1,18}$"
 
 
 class DocumentIn(Strict):

@@ -59,7 +59,7 @@ async def leads(actor: RouterActor) -> bool:
 
 async def has_read(actor: RouterActor) -> bool:
     states = (await actor.snapshot()).subscriptions
-    return bool(states) and all(state.cursor != "0-0" for state in states)
+    return bool(states) and all(state.cursor != "1-0-0" for state in states)
 
 
 async def test_it_leads_delivers_and_tells_how_it_stands(ground: Ground) -> None:

@@ -143,7 +143,7 @@ async def test_unknown_types_are_passed_over_and_damaged_ones_are_told(
     ):
         async with app.transaction(guild) as tx:
             for number in range(5):
-                await _write_raw(tx, guild, number, "custom.unheard.of", "{}")
+                await _write_raw(tx, guild, number, "sage.unheard.of", "{}")
             await _write_raw(tx, guild, 5, "sage.incident.closed", '{"incident_id": 7}')
             await append(tx, guild, "inc_1")
         reader = LogReader(across)
@@ -212,7 +212,7 @@ async def test_the_poll_of_the_log_uses_its_index(fresh_database: PreparedDataba
     await connection.close()
 
     plan = "\n".join(row[0] for row in rows)
-    assert "Index Scan using events_position" in plan
+    assert "Index Scan using events_default_xid_seq_idx" in plan
     assert "Sort" not in plan
 
 

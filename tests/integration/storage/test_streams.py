@@ -62,7 +62,7 @@ async def test_what_is_offered_appears_in_order_and_the_stream_stays_short(
         "type": "sage.incident.acknowledged",
         "guild": stored_event(1).guild_id,
         "aggregate": "inc_1",
-        "position": "10-1000",
+        "position": "1-10-1000",
     }
     ids = [int(fields["id"][4:]) for _, fields in entries]
     assert ids == sorted(ids)

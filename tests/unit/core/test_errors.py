@@ -24,6 +24,8 @@ EXAMPLES: dict[type[ElderGuildError], tuple[object, ...]] = {
     errors.DependencyUnavailable: ("postgres",),
     errors.DeadlineExceeded: ("the request",),
     errors.StaleIndex: ("7-1", "6-4"),
+    errors.PositionOfAnotherEpoch: (1, 2),
+    errors.LateAck: ("evt_1",),
 }
 
 

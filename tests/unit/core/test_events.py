@@ -2,12 +2,13 @@
 
 import dataclasses
 import pickle
+from datetime import UTC, datetime
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
 from actors import events
-from actors.events import Payload
+from actors.events import CustomEvent, Payload
 
 
 def example(kind: Any) -> Any:
@@ -20,12 +21,17 @@ def example(kind: Any) -> Any:
         return (example(get_args(kind)[0]),)
     if get_origin(kind) is dict:
         return {"team": "storage"}
+    if kind is datetime:
+        return datetime(2026, 11, 23, tzinfo=UTC)
     if get_origin(kind) is not None:
         return get_args(kind)[0]
     return {str: "text", int: 3, float: 0.5, bool: True}[kind]
 
 
-@pytest.mark.parametrize("payload", events.payload_types(), ids=lambda payload: payload.type)
+_OURS = [payload for payload in events.payload_types() if payload is not CustomEvent]
+
+
+@pytest.mark.parametrize("payload", _OURS, ids=lambda payload: payload.type)
 def test_a_payload_is_read_as_it_was_written(payload: type[Payload]) -> None:
     written = example(payload)
 
@@ -33,6 +39,22 @@ def test_a_payload_is_read_as_it_was_written(payload: type[Payload]) -> None:
 
     assert read == written
     assert pickle.loads(pickle.dumps(read)) == written  # noqa: S301  # our own bytes
+
+
+def test_a_custom_event_is_carried_unread_under_its_own_name() -> None:
+    data = '{"anything": [1, 2.50, null]}'
+
+    read = events.decode("custom.shop.ordered", data)
+
+    assert read == CustomEvent(name="custom.shop.ordered", data=data)
+    assert (events.wire_type(read), events.encode(read)) == ("custom.shop.ordered", data)
+
+
+@pytest.mark.parametrize("payload", events.payload_types(), ids=lambda payload: payload.type)
+def test_every_payload_has_a_json_schema(payload: type[Payload]) -> None:
+    schema = events.json_schema(payload.type)
+
+    assert schema["type"] == "object"
 
 
 def test_a_later_version_may_add_a_field() -> None:

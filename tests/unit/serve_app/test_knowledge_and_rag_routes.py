@@ -131,11 +131,11 @@ async def test_a_search_waits_for_the_later_of_header_and_body() -> None:
     async with client_of(app) as client:
         answer = await client.post(
             "/api/v1/rag/search",
-            json={"query": "disk", "top_k": 3, "min_position": "7-5", "mode": "lexical"},
-            headers={"Guild-Position": "7-12"},
+            json={"query": "disk", "top_k": 3, "min_position": "1-7-5", "mode": "lexical"},
+            headers={"Guild-Position": "1-7-12"},
         )
 
-    assert answer.headers["guild-position"] == answer.json()["position"] == "9-9"
+    assert answer.headers["guild-position"] == answer.json()["position"] == "1-9-9"
     assert asked[0].min_position == Position(7, 12)
     assert (asked[0].text, asked[0].top_k, asked[0].mode.value) == ("disk", 3, "lexical")
 
