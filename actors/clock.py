@@ -11,6 +11,7 @@ NewId = Callable[[str], str]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32, lower case
 ID_PATTERN = r"[a-z]+_[0-9a-hjkmnp-tv-z]{26}"
+_FIVE_BITS = bytes(ord(_ALPHABET[byte & 31]) for byte in range(256))
 
 
 def now() -> datetime:
@@ -26,6 +27,13 @@ def new_id(prefix: str) -> str:
     and paging; no correctness rests on it.
     """
     return _render(prefix, time.time_ns() // 1_000_000, secrets.token_bytes(10))
+
+
+def new_ids(prefix: str, count: int) -> list[str]:
+    """Fresh ids of one moment, like those of `new_id` but much cheaper each."""
+    begin = _render(prefix, time.time_ns() // 1_000_000, bytes(10))[:-16]
+    ends = secrets.token_bytes(16 * count).translate(_FIVE_BITS).decode()
+    return [begin + ends[at : at + 16] for at in range(0, 16 * count, 16)]
 
 
 def derived_id(prefix: str, at: datetime, *parts: str) -> str:

@@ -43,3 +43,13 @@ def test_now_is_utc_and_has_whole_milliseconds() -> None:
 
     assert moment.tzinfo is UTC
     assert moment.microsecond % 1000 == 0
+
+
+def test_many_ids_at_once_are_like_single_ones() -> None:
+    single = clock.new_id("evt")
+
+    ids = clock.new_ids("evt", 1000)
+
+    assert len(set(ids)) == 1000
+    assert all(re.fullmatch(clock.ID_PATTERN, one) for one in ids)
+    assert all(one[:14] >= single[:14] for one in ids)
