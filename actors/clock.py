@@ -3,11 +3,12 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 Now = Callable[[], datetime]
 NewId = Callable[[str], str]
+NewIds = Callable[[str, int], Sequence[str]]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32, lower case
 ID_PATTERN = r"[a-z]+_[0-9a-hjkmnp-tv-z]{26}"

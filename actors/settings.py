@@ -121,6 +121,7 @@ class PoolsSettings(_Section):
     rag: PoolSettings = PoolSettings(memory_mib=1024)
     embedding: PoolSettings = PoolSettings(num_cpus=0.5, memory_mib=768)
     identity: PoolSettings = PoolSettings(memory_mib=384)
+    bus: PoolSettings = PoolSettings(memory_mib=384)
 
 
 class LogSettings(_Section):

@@ -18,6 +18,7 @@ POOLS = {
     "rag": "actors.rag.actor:RagMember",
     "embedding": "actors.embedding.actor:EmbeddingMember",
     "identity": "actors.identity.actor:IdentityMember",
+    "bus": "actors.bus.actor:BusMember",
 }
 """Pool → where its member is; members import it themselves, this driver stays light."""
 

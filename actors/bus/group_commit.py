@@ -1,0 +1,130 @@
+"""Publishers who wait at the same moment share one transaction, and with it one fsync."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from typing import Generic, TypeVar
+
+from actors.errors import ElderGuildError, Overloaded, VersionConflict
+from actors.runtime.message import GuildId
+from actors.settings import BusSettings
+
+ItemT = TypeVar("ItemT")
+DoneT = TypeVar("DoneT")
+
+Write = Callable[[GuildId, Sequence[ItemT]], Awaitable[Sequence[DoneT]]]
+"""One transaction: answers one entry for each item, in order, after the commit."""
+
+
+class GroupCommit(Generic[ItemT, DoneT]):
+    """Queues requests by guild and commits what waits together.
+
+    There are no timers: a lone request is committed at once, and groups form of what arrives while
+    a commit is under way. A request is never divided, so it is written whole or not at all.
+    """
+
+    def __init__(self, write: Write[ItemT, DoneT], settings: BusSettings) -> None:
+        self._write = write
+        self._settings = settings
+        self._queues: dict[GuildId, deque[_Request[ItemT, DoneT]]] = {}
+        self._writers: set[asyncio.Task[None]] = set()
+        self.waiting = 0
+        self.groups = 0
+
+    async def add(
+        self, guild_id: GuildId, items: Sequence[ItemT], size_bytes: int
+    ) -> Sequence[DoneT]:
+        """Waits for the commit that holds these items.
+
+        A caller who is cancelled before it has begun leaves nothing behind.
+
+        Raises:
+            Overloaded: too much waits already; nothing was taken.
+            ValidationError: the database refuses an item.
+            DependencyUnavailable: it is away. Whether the items are written is then open.
+        """
+        if self.waiting + len(items) > self._settings.max_waiting_events:
+            raise Overloaded(self._settings.retry_after_s, "publishing")
+        request = _Request[ItemT, DoneT](items, size_bytes)
+        self.waiting += len(items)
+        self._queues.setdefault(guild_id, deque()).append(request)
+        if len(self._writers) < self._settings.groups_in_flight:
+            # A context of its own: the deadline of one caller must not bound the others.
+            task = asyncio.create_task(self._write_waiting(), context=Context())
+            self._writers.add(task)
+            task.add_done_callback(self._writers.discard)
+        return await request.done
+
+    async def _write_waiting(self) -> None:
+        while self._queues:
+            guild_id, group = self._next_group()
+            if group:
+                self.groups += 1
+                await self._write_group(guild_id, group)
+
+    def _next_group(self) -> "tuple[GuildId, list[_Request[ItemT, DoneT]]]":
+        """What waits for the guild whose turn it is, up to the bounds; guilds take turns."""
+        guild_id, queue = next(iter(self._queues.items()))
+        del self._queues[guild_id]
+        group: list[_Request[ItemT, DoneT]] = []
+        events = size_bytes = 0
+        while queue:
+            request = queue[0]
+            events += len(request.items)
+            size_bytes += request.size_bytes
+            if group and (
+                events > self._settings.group_events or size_bytes > self._settings.group_bytes
+            ):
+                self._queues[guild_id] = queue
+                break
+            queue.popleft()
+            self.waiting -= len(request.items)
+            if not request.done.done():
+                group.append(request)
+        return guild_id, group
+
+    async def _write_group(
+        self, guild_id: GuildId, group: "Sequence[_Request[ItemT, DoneT]]"
+    ) -> None:
+        try:
+            done = await self._attempt(guild_id, [item for one in group for item in one.items])
+        except Exception as error:
+            if len(group) == 1 or (isinstance(error, ElderGuildError) and error.retryable):
+                for request in group:
+                    request.fail(error)
+                return
+            for request in group:  # one of them is the cause; the others shall not suffer
+                await self._write_group(guild_id, [request])
+            return
+        begin = 0
+        for request in group:
+            request.finish(done[begin : begin + len(request.items)])
+            begin += len(request.items)
+
+    async def _attempt(self, guild_id: GuildId, items: Sequence[ItemT]) -> Sequence[DoneT]:
+        for _ in range(self._settings.publish_attempts - 1):
+            try:
+                return await self._write(guild_id, items)
+            except VersionConflict:
+                continue  # a later transaction was first at one aggregate: take a newer id
+        return await self._write(guild_id, items)
+
+
+class _Request(Generic[ItemT, DoneT]):
+    """What one caller wants written."""
+
+    __slots__ = ("done", "items", "size_bytes")
+
+    def __init__(self, items: Sequence[ItemT], size_bytes: int) -> None:
+        self.items = items
+        self.size_bytes = size_bytes
+        self.done: asyncio.Future[Sequence[DoneT]] = asyncio.get_running_loop().create_future()
+
+    def finish(self, done: Sequence[DoneT]) -> None:
+        if not self.done.done():
+            self.done.set_result(done)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)

@@ -1,0 +1,1 @@
+"""The bus: load, decide, commit."""

@@ -1,0 +1,47 @@
+"""Publishing: check, wait for the commit, answer."""
+
+from collections import Counter
+
+from actors import clock, metrics
+from actors.bus.domain import publishing
+from actors.bus.group_commit import GroupCommit
+from actors.bus.messages import Published, PublishEvents
+from actors.bus.store import PublishingStore
+from actors.runtime import scope
+from actors.runtime.message import Handlers
+from actors.settings import BusSettings
+
+
+class PublishingSage:
+    """Takes events from outside. Holds only what waits for its commit."""
+
+    def __init__(
+        self,
+        store: PublishingStore,
+        settings: BusSettings,
+        now: clock.Now = clock.now,
+        new_ids: clock.NewIds = clock.new_ids,
+    ) -> None:
+        self._settings = settings
+        self._now = now
+        self._new_ids = new_ids
+        self._groups = GroupCommit[publishing.Line, Published](store.append, settings)
+
+    def handlers(self) -> Handlers:
+        """Which method answers which message."""
+        return {PublishEvents: self.publish}
+
+    async def publish(self, command: PublishEvents) -> tuple[Published, ...]:
+        """Acknowledges what is committed; a repeat is recognised by the events' own identity."""
+        lines = publishing.lines(command, self._settings, self._now(), self._new_ids)
+        guild_id = command.context.caller.guild_id
+        published = await self._groups.add(guild_id, lines, publishing.size_of(lines))
+        scope.note_position(max(one.position for one in published))
+        fresh = Counter(
+            publishing.label(line.type)
+            for line, one in zip(lines, published, strict=True)
+            if not one.duplicate
+        )
+        for name, number in fresh.items():
+            metrics.EVENTS_PUBLISHED.labels(name).inc(number)
+        return tuple(published)
