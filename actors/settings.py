@@ -174,6 +174,8 @@ class BusSettings(_Section):
     max_redrive: int = Field(default=1_000, ge=1, description="dead letters of one request")
     max_timers: int = Field(default=10_000, ge=1, description="pending, of one guild")
     min_cron_s: float = Field(default=60.0, gt=0, description="shortest time between two firings")
+    max_timer_bytes: int = Field(default=16 << 10, ge=1024, description="data of one timer")
+    max_timer_days: int = Field(default=1_826, ge=1, description="how far ahead a timer is set")
     meaning_chars: int = Field(default=2_000, ge=1, description="of an event that are compared")
 
 
@@ -181,6 +183,12 @@ class SagaSettings(_Section):
     """Processes of several steps."""
 
     page: int = Field(default=200, ge=1)
+    action_timeout_s: float = Field(
+        default=25.0, gt=0, description="below router.ack_timeout_s, which contains it"
+    )
+    commit_attempts: int = Field(
+        default=8, ge=1, description="when two events of one saga are handled at a time"
+    )
 
 
 class RouterSettings(_Section):
@@ -269,6 +277,10 @@ class IncidentSettings(_Section):
     max_runbook_steps: int = Field(default=20, ge=1, le=100)
     alerts_in_event: int = Field(default=50, ge=1)
     timeline_limit: int = Field(default=500, ge=1, description="entries of a timeline or a review")
+    escalate_critical_s: float = Field(default=300.0, gt=0, description="nobody acknowledged it")
+    escalate_high_s: float = Field(default=900.0, gt=0)
+    escalate_medium_s: float = Field(default=3600.0, gt=0, description="below medium: never")
+    max_escalations: int = Field(default=3, ge=0, le=10)
 
 
 class TaskSettings(_Section):
