@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import pydantic
 
 from actors.events import Priority, StoredEvent
 from actors.runtime.message import Command, Position, Query
@@ -116,6 +118,7 @@ class TailEvents(Query[Tail]):
 class PoolSink:
     """A pool of actors; ``batch`` above 1: it handles `DeliverEvents`."""
 
+    kind: Literal["pool"] = "pool"
     pool: str
     batch: int = 1
 
@@ -124,6 +127,7 @@ class PoolSink:
 class WebhookSink:
     """An address that takes CloudEvents over HTTP. ``key_version`` rises with each rotation."""
 
+    kind: Literal["webhook"] = "webhook"
     url: str
     key_version: int = 1
 
@@ -132,11 +136,14 @@ class WebhookSink:
 class PullSink:
     """Events wait in PostgreSQL until they are pulled and acknowledged."""
 
+    kind: Literal["pull"] = "pull"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSink:
     """A Redis Stream, ``guild:<guild_id>:<stream>``."""
 
+    kind: Literal["stream"] = "stream"
     stream: str
     max_length: int = 10_000
 
@@ -145,8 +152,14 @@ class StreamSink:
 class SseSink:
     """Nothing is kept or sent: the filter of a stream that clients open and resume."""
 
+    kind: Literal["sse"] = "sse"
 
-Sink = PoolSink | WebhookSink | PullSink | StreamSink | SseSink
+
+Sink = Annotated[
+    PoolSink | WebhookSink | PullSink | StreamSink | SseSink, pydantic.Discriminator("kind")
+]
+stored_sink: pydantic.TypeAdapter[Sink] = pydantic.TypeAdapter(Sink)
+"""How a sink stands in ``subscriptions.sink``: by its fields, ``kind`` among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +177,9 @@ class DeliveryPolicy:
     backoff_s: tuple[float, ...] = (0.1, 0.5, 2.0, 5.0)
     max_in_flight: int = 64
 
+
+stored_delivery = pydantic.TypeAdapter(DeliveryPolicy)
+"""How a policy stands in ``subscriptions.delivery``."""
 
 SubscriptionState = Literal["active", "paused", "disabled"]
 
