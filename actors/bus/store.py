@@ -1,11 +1,17 @@
 """What the bus needs of its storage."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from actors.bus.domain.publishing import Line
-from actors.bus.messages import Published
-from actors.runtime.message import GuildId
+from actors.bus.messages import (
+    Origin,
+    Published,
+    Subscription,
+    SubscriptionInfo,
+    SubscriptionPage,
+)
+from actors.runtime.message import Command, GuildId
 
 
 class PublishingStore(Protocol):
@@ -21,4 +27,55 @@ class PublishingStore(Protocol):
             ValidationError: the database refuses one of them.
             VersionConflict: a later transaction was first at an aggregate; repeat it.
             DependencyUnavailable: the database is away.
+        """
+
+
+class SubscriptionStore(Protocol):
+    """What a guild declared; one guild a call."""
+
+    async def load(self, guild_id: GuildId, name: str) -> Subscription | None:
+        """The declaration alone."""
+
+    async def info(self, guild_id: GuildId, name: str) -> SubscriptionInfo | None:
+        """With how far it has come."""
+
+    async def page(self, guild_id: GuildId, limit: int, cursor: str | None) -> SubscriptionPage:
+        """By name.
+
+        Raises:
+            ValidationError: the cursor is not one of ours.
+        """
+
+    async def count(self, guild_id: GuildId) -> int:
+        """How many there are."""
+
+    async def commit(
+        self,
+        changed: Subscription,
+        *,
+        origin: Origin | None,
+        meaning: Sequence[float] | None,
+        cause: Command[Any],
+    ) -> SubscriptionInfo:
+        """Writes it, raises the revision that the router watches, and records the reply.
+
+        Args:
+            changed: version 1: there must be none yet; else the version before must be there. A
+                generation that is new forgets what waited to be pulled under the one before.
+            origin: where to begin; needed for a new generation, None for another change.
+            meaning: of what it is similar to.
+            cause: the command; its reply is what this returns.
+
+        Raises:
+            VersionConflict: it is not what the change was decided on.
+            PositionOfAnotherEpoch: of the origin.
+            AlreadyHandled: the command took effect before.
+        """
+
+    async def delete(self, gone: Subscription, *, cause: Command[Any]) -> None:
+        """Takes it away, with what waited to be pulled; its replays end.
+
+        Raises:
+            VersionConflict: it is not the one that was loaded.
+            AlreadyHandled: the command took effect before.
         """

@@ -1,10 +1,9 @@
 """Publishing on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
-import asyncpg
 import pytest
 
 from actors.bus.domain.publishing import Line
@@ -13,11 +12,10 @@ from actors.bus.sage.publishing import PublishingSage
 from actors.errors import ValidationError
 from actors.runtime.local import LocalPool
 from actors.runtime.message import GuildId, Position
-from actors.settings import BusSettings, DatabaseSettings
+from actors.settings import BusSettings
 from actors.storage.database import Database
-from tests.fixtures.bus_builders import GUILD, OTHER_GUILD, new_event, publish
+from tests.fixtures.bus_builders import GUILD, new_event, publish
 from tests.fixtures.bus_contract import PublishingStoreContract, ReadBack, lines
-from tests.fixtures.services import PreparedDatabase
 
 pytestmark = pytest.mark.integration
 
@@ -25,22 +23,6 @@ _KEPT = f"""
 SELECT {", ".join(Line._fields)}, events.xid::text AS of_transaction, seq, aggregate_version
 FROM events WHERE guild_id = $1 ORDER BY events.xid, seq
 """  # noqa: S608  # names of our own fields
-
-
-@pytest.fixture
-async def database(module_database: PreparedDatabase) -> AsyncIterator[Database]:
-    owner = await asyncpg.connect(module_database.admin_url)
-    await owner.execute(
-        "INSERT INTO guilds (guild_id, name) VALUES ($1, 'one'), ($2, 'two')"
-        " ON CONFLICT DO NOTHING",
-        GUILD,
-        OTHER_GUILD,
-    )
-    opened = await Database.open(module_database.app_url, DatabaseSettings(), connections=4)
-    yield opened
-    await opened.close()
-    await owner.execute("TRUNCATE events, event_identities, aggregate_heads")
-    await owner.close()
 
 
 @pytest.fixture

@@ -6,8 +6,12 @@ import pytest
 
 from actors.bus.domain.publishing import Line
 from actors.runtime.message import GuildId, Position
-from tests.fixtures.bus_contract import PublishingStoreContract, ReadBack
-from tests.fixtures.bus_memory import MemoryPublishingStore
+from tests.fixtures.bus_contract import (
+    PublishingStoreContract,
+    ReadBack,
+    SubscriptionStoreContract,
+)
+from tests.fixtures.bus_memory import MemoryPublishingStore, MemorySubscriptionStore
 
 
 @pytest.fixture
@@ -25,3 +29,11 @@ def read_back(store: MemoryPublishingStore) -> ReadBack:
 
 class TestMemoryPublishingStore(PublishingStoreContract):
     """In memory."""
+
+
+class TestMemorySubscriptionStore(SubscriptionStoreContract):
+    """In memory."""
+
+    @pytest.fixture
+    def subscriptions(self) -> MemorySubscriptionStore:
+        return MemorySubscriptionStore()
