@@ -174,6 +174,12 @@ class Database:
             yield tx
 
     @asynccontextmanager
+    async def snapshot_across_guilds(self) -> AsyncIterator[Transaction]:
+        """Like `across_guilds`, read-only, all statements on one snapshot."""
+        async with self._begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as tx:
+            yield tx
+
+    @asynccontextmanager
     async def _begin(self, begin: str) -> AsyncIterator[Transaction]:
         with _translated():
             timeout_s = scope.remaining_s(self._settings.connect_timeout_s)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import orjson
@@ -10,7 +11,8 @@ import pydantic
 from actors import events
 from actors.events import Priority, StoredEvent
 from actors.runtime.message import GuildId, Position
-from actors.storage.database import Database
+from actors.storage.database import Database, Transaction
+from actors.storage.frontier import Frontier, Snapshot
 
 BEGINNING = Position(0, 0)
 
@@ -30,6 +32,29 @@ WHERE (xid, seq) > ($1::text::xid8, $2)
 ORDER BY events.xid, events.seq
 LIMIT $3
 """  # noqa: S608  # constants only
+
+_READ_ABOVE = f"""
+SELECT {_COLUMNS} FROM events
+WHERE (xid, seq) > ($1::text::xid8, $2)
+ORDER BY events.xid, events.seq
+LIMIT $3
+"""  # noqa: S608  # constants only
+
+# Behind a frontier: what its holes have come to hold, and what is above it.
+_READ_BEHIND = f"""
+SELECT {_COLUMNS} FROM (
+    (SELECT events.* FROM unnest($4::text[], $5::bigint[]) AS hole(xid, seq)
+     JOIN events ON events.xid = hole.xid::xid8 AND events.seq > hole.seq
+     ORDER BY events.xid, events.seq LIMIT $3)
+    UNION ALL
+    (SELECT * FROM events WHERE (xid, seq) > ($1::text::xid8, $2)
+     ORDER BY events.xid, events.seq LIMIT $3)
+) AS events
+ORDER BY events.xid, events.seq
+LIMIT $3
+"""  # noqa: S608  # constants only
+
+_SNAPSHOT = "SELECT pg_current_snapshot()::text"
 
 _HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 
@@ -63,23 +88,44 @@ class Page:
     full: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What is visible behind a frontier.
+
+    Attributes:
+        events: in log order, which is the order of versions within each aggregate. Types this
+            version does not know are left out.
+        unreadable: what should have been among the events and cannot.
+        frontier: from where to go on.
+        full: there may be more behind it now.
+    """
+
+    events: list[StoredEvent]
+    unreadable: list[Unreadable]
+    frontier: Frontier
+    full: bool
+
+
 class LogReader:
-    """Reads the log across guilds, below the horizon; needs the role ``guild_log``."""
+    """Reads the log across guilds; needs the role ``guild_log``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def advance(self, frontiers: Sequence[Frontier], limit: int) -> list[Advance]:
+        """Everything visible behind each frontier, at most ``limit`` lines of the log.
+
+        All answers are of one snapshot: frontiers that have caught up come back equal.
+        """
+        async with self._database.snapshot_across_guilds() as tx:
+            snapshot = Snapshot.parse(await tx.fetchval(_SNAPSHOT))
+            return [await advance(tx, frontier, snapshot, limit) for frontier in frontiers]
+
     async def scan(self, after: Position, limit: int) -> Page:
-        """The next stretch behind ``after``, at most ``limit`` lines of the log."""
+        """The next stretch behind ``after`` below the horizon, at most ``limit`` lines."""
         async with self._database.across_guilds() as tx:
             rows = await tx.fetch(_READ, str(after.xid), after.seq, limit)
-        events, unreadable = [], []
-        for row in rows:
-            match from_row(row, self._database.epoch):
-                case StoredEvent() as event:
-                    events.append(event)
-                case Unreadable() as damaged:
-                    unreadable.append(damaged)
+        events, unreadable = _decoded(rows, self._database.epoch)
         end = _position(rows[-1], self._database.epoch) if rows else after
         return Page(events, unreadable, end, full=len(rows) == limit)
 
@@ -98,6 +144,41 @@ class LogReader:
         """A position such that every event below it can be read now."""
         async with self._database.across_guilds() as tx:
             return Position(int(await tx.fetchval(_HORIZON)), 0, self._database.epoch)
+
+
+async def advance(tx: Transaction, frontier: Frontier, snapshot: Snapshot, limit: int) -> Advance:
+    """The next page behind one frontier, as the transaction's role sees it.
+
+    Args:
+        tx: of isolation level repeatable read, so that ``snapshot`` is also the page's.
+        frontier: what was read before.
+        snapshot: of this transaction.
+        limit: lines of the log.
+    """
+    arguments: list[Any] = [str(frontier.upto.xid), frontier.upto.seq, limit]
+    if frontier.holes:
+        arguments.append([str(hole.xid) for hole in frontier.holes])
+        arguments.append([hole.seq for hole in frontier.holes])
+    rows = await tx.fetch(_READ_BEHIND if frontier.holes else _READ_ABOVE, *arguments)
+    events, unreadable = _decoded(rows, tx.epoch)
+    positions = [_position(row, tx.epoch) for row in rows]
+    full = len(rows) == limit
+    return Advance(
+        events, unreadable, frontier.after(positions, snapshot, truncated=full), full=full
+    )
+
+
+def _decoded(
+    rows: Sequence[asyncpg.Record], epoch: int
+) -> tuple[list[StoredEvent], list[Unreadable]]:
+    events, unreadable = [], []
+    for row in rows:
+        match from_row(row, epoch):
+            case StoredEvent() as event:
+                events.append(event)
+            case Unreadable() as damaged:
+                unreadable.append(damaged)
+    return events, unreadable
 
 
 def from_row(row: asyncpg.Record, epoch: int) -> StoredEvent | Unreadable | None:
