@@ -4,11 +4,13 @@ from random import Random
 import asyncpg
 import pytest
 
-from actors.errors import DependencyUnavailable
+from actors.errors import DependencyUnavailable, VersionConflict
 from actors.runtime.message import GuildId
 from actors.storage import log
 from actors.storage.database import Database, Transaction
+from actors.storage.frontier import Frontier
 from actors.storage.log import BEGINNING, LogReader, by_ids, of_correlation
+from cluster.services import PostgresServer
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import append, new_guild, opened
 
@@ -26,19 +28,20 @@ async def test_interleaved_slow_and_fast_transactions_are_never_skipped(
     done = asyncio.Event()
     async with (
         opened(fresh_database.app_url, connections=16) as app,
-        opened(fresh_database.log_url, connections=2) as across,
+        opened(fresh_database.log_url, connections=3) as across,
     ):
         below_horizon = asyncio.create_task(_follow(LogReader(across), done))
+        all_visible = asyncio.create_task(_follow_frontier(LogReader(across), done))
         bare = asyncio.create_task(_follow_bare(across, done))
-        await _write_interleaved(app, guild, writers=12, transactions=200)
+        await _write_interleaved(app, guild, writers=12, transactions=834)
         done.set()
-        seen, seen_bare = await asyncio.gather(below_horizon, bare)
+        seen, seen_at_once, seen_bare = await asyncio.gather(below_horizon, all_visible, bare)
         async with across.across_guilds() as tx:
             written = {row["event_id"] for row in await tx.fetch("SELECT event_id FROM events")}
 
-    assert len(written) >= 2_400
-    assert len(seen) == len(written)
-    assert set(seen) == written
+    assert len(written) >= 10_000
+    assert len(seen) == len(seen_at_once) == len(written)
+    assert set(seen) == set(seen_at_once) == written
     assert len(set(seen_bare)) < len(written)
 
 
@@ -66,6 +69,20 @@ async def _follow(reader: LogReader, done: asyncio.Event) -> list[str]:
         assert all(event.position > position for event in page.events)
         seen += [event.event_id for event in page.events]
         position = page.end
+        if not page.events:
+            if last_round:
+                return seen
+            await asyncio.sleep(0.002)
+
+
+async def _follow_frontier(reader: LogReader, done: asyncio.Event) -> list[str]:
+    seen: list[str] = []
+    frontier = Frontier.at(BEGINNING)
+    while True:
+        last_round = done.is_set()
+        (page,) = await reader.advance([frontier], 500)
+        seen += [event.event_id for event in page.events]
+        frontier = page.frontier
         if not page.events:
             if last_round:
                 return seen
@@ -105,6 +122,84 @@ async def test_an_open_transaction_holds_back_what_came_after_it_and_no_longer(
 
     assert while_open == []
     assert [event.aggregate_id for event in afterwards] == ["inc_slow", "inc_fast"]
+
+
+async def test_versions_of_contested_aggregates_are_read_in_order(
+    fresh_database: PreparedDatabase,
+) -> None:
+    """Transactions get their ids early, so they would commit out of order were they let."""
+    guild = await new_guild(fresh_database)
+    done = asyncio.Event()
+    async with (
+        opened(fresh_database.app_url, connections=8) as app,
+        opened(fresh_database.log_url) as across,
+    ):
+        reading = asyncio.create_task(_versions(LogReader(across), done))
+        await asyncio.gather(*(_contend(app, guild, writer, 100) for writer in range(8)))
+        done.set()
+        versions = await reading
+
+    assert sum(map(len, versions.values())) == 800
+    assert all(seen == list(range(1, len(seen) + 1)) for seen in versions.values())
+
+
+async def _contend(app: Database, guild: GuildId, writer: int, times: int) -> None:
+    rolls = Random(writer)  # noqa: S311  # the same run each time
+    for _ in range(times):
+        aggregate = f"inc_{rolls.randrange(4)}"
+        while True:
+            try:
+                async with app.transaction(guild) as tx:
+                    await tx.fetchval("SELECT pg_current_xact_id()::text")
+                    await asyncio.sleep(rolls.random() * 0.003)
+                    head = await tx.fetchval(
+                        "SELECT version FROM aggregate_heads WHERE aggregate_id = $1", aggregate
+                    )
+                    await append(tx, guild, aggregate, head or 0)
+            except VersionConflict:
+                continue
+            break
+
+
+async def _versions(reader: LogReader, done: asyncio.Event) -> dict[str, list[int]]:
+    versions: dict[str, list[int]] = {}
+    frontier = Frontier.at(BEGINNING)
+    while True:
+        last_round = done.is_set()
+        (page,) = await reader.advance([frontier], 50)
+        for event in page.events:
+            versions.setdefault(event.aggregate_id, []).append(event.aggregate_version)
+        frontier = page.frontier
+        if last_round and not page.full:
+            return versions
+        await asyncio.sleep(0.001)
+
+
+async def test_an_open_transaction_of_another_database_holds_back_the_cursor_only(
+    postgres_server: PostgresServer, fresh_database: PreparedDatabase
+) -> None:
+    guild = await new_guild(fresh_database)
+    stranger = await asyncpg.connect(postgres_server.admin_url)
+    async with (
+        opened(fresh_database.app_url) as app,
+        opened(fresh_database.log_url) as across,
+    ):
+        reader = LogReader(across)
+        async with stranger.transaction():
+            await stranger.fetchval("SELECT pg_current_xact_id()::text")
+            async with app.transaction(guild) as tx:
+                await append(tx, guild, "inc_1")
+            (page,) = await reader.advance([Frontier.at(BEGINNING)], 10)
+            below_horizon = await reader.read(BEGINNING, 10)
+        (after,) = await reader.advance([page.frontier], 10)
+    await stranger.close()
+
+    (event,) = page.events
+    assert below_horizon == []
+    assert page.frontier.covers(event.position)
+    assert page.frontier.settled < event.position
+    assert after.events == []
+    assert after.frontier.settled > event.position
 
 
 async def test_every_event_below_the_end_can_be_read(app: Database, across: Database) -> None:
