@@ -5,13 +5,17 @@ from typing import Any, Protocol
 
 from actors.bus.domain.publishing import Line
 from actors.bus.messages import (
+    BrowseEvents,
+    EventPage,
     Origin,
     Published,
     Subscription,
     SubscriptionInfo,
     SubscriptionPage,
 )
+from actors.events import StoredEvent
 from actors.runtime.message import Command, GuildId
+from actors.storage.frontier import Frontier
 
 
 class PublishingStore(Protocol):
@@ -78,4 +82,30 @@ class SubscriptionStore(Protocol):
         Raises:
             VersionConflict: it is not the one that was loaded.
             AlreadyHandled: the command took effect before.
+        """
+
+
+class ReadingStore(Protocol):
+    """The log's side that shows a guild its own events."""
+
+    async def browse(self, query: BrowseEvents, limit: int) -> EventPage:
+        """A page of what the query asks for.
+
+        Raises:
+            ValidationError: the cursor is not one of ours.
+            PositionOfAnotherEpoch: it is, of a log that was moved since.
+        """
+
+    async def advance(
+        self, guild_id: GuildId, frontier: Frontier | None, limit: int
+    ) -> tuple[Sequence[StoredEvent], Frontier, bool]:
+        """What is visible behind a frontier, from where to go on, and whether there may be more.
+
+        Args:
+            guild_id: whose events.
+            frontier: None: everything visible now counts as read.
+            limit: lines of the log.
+
+        Raises:
+            PositionOfAnotherEpoch: the frontier is of a log that was moved since.
         """

@@ -65,7 +65,7 @@ async def informed(
         [one.name for one in found],
         [one.subscription_id for one in found],
         [delivery_name(one) for one in found],
-        [_SEPARATOR.join(map(_like, types_read(one.filter_spec))) for one in found],
+        [_SEPARATOR.join(map(like, types_read(one.filter_spec))) for one in found],
         max_lag,
     )
     progress = {row["name"]: _progress(row, tx.epoch) for row in rows}
@@ -77,7 +77,8 @@ def delivery_name(subscription: Subscription) -> str:
     return f"{subscription.subscription_id}@{subscription.generation}"
 
 
-def _like(pattern: str) -> str:
+def like(pattern: str) -> str:
+    """A pattern of types as LIKE has it."""
     for special in "\\%_":
         pattern = pattern.replace(special, "\\" + special)
     return pattern.replace("*", "%")

@@ -5,13 +5,22 @@ from collections.abc import Sequence
 import pytest
 
 from actors.bus.domain.publishing import Line
+from actors.bus.messages import NewEvent
+from actors.events import StoredEvent
 from actors.runtime.message import GuildId, Position
+from tests.fixtures.bus_builders import GUILD, stored_event
 from tests.fixtures.bus_contract import (
     PublishingStoreContract,
     ReadBack,
+    ReadingStoreContract,
     SubscriptionStoreContract,
+    Write,
 )
-from tests.fixtures.bus_memory import MemoryPublishingStore, MemorySubscriptionStore
+from tests.fixtures.bus_memory import (
+    MemoryPublishingStore,
+    MemoryReadingStore,
+    MemorySubscriptionStore,
+)
 
 
 @pytest.fixture
@@ -37,3 +46,23 @@ class TestMemorySubscriptionStore(SubscriptionStoreContract):
     @pytest.fixture
     def subscriptions(self) -> MemorySubscriptionStore:
         return MemorySubscriptionStore()
+
+
+class TestMemoryReadingStore(ReadingStoreContract):
+    """In memory."""
+
+    @pytest.fixture
+    def reading(self) -> MemoryReadingStore:
+        return MemoryReadingStore([])
+
+    @pytest.fixture
+    def write(self, reading: MemoryReadingStore) -> Write:
+        async def publish(*events: NewEvent, guild_id: GuildId = GUILD) -> Sequence[StoredEvent]:
+            made = [
+                stored_event(event, len(reading.events) + 1 + index, guild_id)
+                for index, event in enumerate(events)
+            ]
+            reading.events.extend(made)
+            return made
+
+        return publish

@@ -1,0 +1,106 @@
+"""Reading the log: in pages, and as it grows."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+from actors import checks
+from actors.bus.messages import BrowseEvents, EventPage, Tail, TailEvents
+from actors.bus.store import ReadingStore
+from actors.errors import Overloaded, ValidationError
+from actors.events import StoredEvent
+from actors.runtime import scope
+from actors.runtime.message import Handlers
+from actors.settings import BusSettings
+
+Wanted = Callable[[StoredEvent], bool]
+CompileFilter = Callable[[Mapping[str, Any]], Wanted]
+
+_LONGEST_FILTER = 500
+
+
+class Wait(Protocol):
+    """A pause that ends early when the log has grown; `actors.storage.streams.WakeUp`."""
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Waits at most so long."""
+
+
+class ReadingSage:
+    """Shows a guild its events. All tails of a member share one pause."""
+
+    def __init__(
+        self,
+        store: ReadingStore,
+        settings: BusSettings,
+        *,
+        compile_filter: CompileFilter,
+        wake_up: Wait,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._compile_filter = compile_filter
+        self._wake_up = wake_up
+        self._pause: asyncio.Task[bool] | None = None
+        self.tails = 0
+
+    def handlers(self) -> Handlers:
+        """Which method answers which message."""
+        return {BrowseEvents: self.browse, TailEvents: self.tail}
+
+    async def browse(self, query: BrowseEvents) -> EventPage:
+        """A page of the guild's log."""
+        for name, value in (("correlation_id", query.correlation_id), ("subject", query.subject)):
+            checks.sought(name, value)
+        for pattern in query.types:
+            checks.text("types", pattern, _LONGEST_FILTER)
+        if len(query.types) > checks.MAX_REFERENCES:
+            raise ValidationError("types", f"are more than {checks.MAX_REFERENCES}")
+        return await self._store.browse(query, self._limit(query.limit))
+
+    async def tail(self, query: TailEvents) -> Tail:
+        """What is new and wanted; after ``wait_s`` an empty answer whose frontier has moved on."""
+        limit, wanted = self._limit(query.limit), self._compile_filter(query.filter_spec)
+        if self.tails >= self._settings.max_tails:
+            raise Overloaded(self._settings.retry_after_s, "the live tail")
+        self.tails += 1
+        try:
+            return await self._tail(query, limit, wanted)
+        finally:
+            self.tails -= 1
+
+    async def _tail(self, query: TailEvents, limit: int, wanted: Wanted) -> Tail:
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + patience_s(query.wait_s, self._settings.tail_wait_s)
+        guild_id, frontier = query.context.caller.guild_id, query.frontier
+        while True:
+            events, frontier, more = await self._store.advance(guild_id, frontier, limit)
+            found = tuple(event for event in events if wanted(event))
+            left_s = ends_at - loop.time()
+            if found or (left_s <= 0 and not more):
+                return Tail(events=found, frontier=frontier, resume=frontier.settled)
+            if not more:
+                await self._growth(left_s)
+
+    async def _growth(self, left_s: float) -> None:
+        """Waits until the log may have grown, with everybody else who waits for it."""
+        if self._pause is None or self._pause.done():
+            self._pause = asyncio.create_task(self._wake_up.wait(self._settings.tail_poll_s))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
+                await asyncio.shield(self._pause)
+
+    def _limit(self, asked: int) -> int:
+        if not 1 <= asked <= self._settings.max_page:
+            raise ValidationError("limit", f"is not between 1 and {self._settings.max_page}")
+        return asked
+
+
+def patience_s(asked_s: float, most_s: float) -> float:
+    """How long a caller may be kept waiting: the answer must still reach them in time."""
+    if not asked_s >= 0:
+        raise ValidationError("wait_s", "is below 0")
+    on_its_way_s = 0.2
+    left_s = scope.remaining_s(most_s + on_its_way_s) - on_its_way_s
+    return max(0.0, min(asked_s, most_s, left_s))
