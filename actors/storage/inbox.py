@@ -6,7 +6,7 @@ from typing import Any, Generic
 from pydantic import TypeAdapter
 
 from actors.errors import ElderGuildError, ValidationError
-from actors.runtime.message import Command, Message, Position, ReplyT, reply_type
+from actors.runtime.message import Command, GuildId, Message, Position, ReplyT, reply_type
 from actors.storage.database import Database, Transaction
 
 
@@ -45,6 +45,24 @@ async def record(tx: Transaction, command: Command[ReplyT], reply: ReplyT) -> No
     )
     if status != "INSERT 0 1":
         raise AlreadyHandled
+
+
+async def forestall(tx: Transaction, guild_id: GuildId, command_id: str) -> bool:
+    """Makes sure that a command whose reply is None, and that took no effect yet, never will.
+
+    It is answered as if it had: a late repeat of it, still on its way somewhere, changes nothing.
+    Waits for a transaction that is about to record the same command.
+
+    Returns:
+        False: it has taken effect, and what it did can be seen from now on.
+    """
+    status = await tx.execute(
+        "INSERT INTO inbox (guild_id, command_id, reply) VALUES ($1, $2, 'null')"
+        " ON CONFLICT DO NOTHING",
+        guild_id,
+        command_id,
+    )
+    return status == "INSERT 0 1"
 
 
 class Inbox:

@@ -173,6 +173,11 @@ class PostgresTaskStore:
                 )
             await inbox.record(tx, cause, reply)
 
+    async def forestall(self, guild_id: GuildId, command_id: str) -> bool:
+        """A transaction of its own: what is read afterwards has seen the command, or never will."""
+        async with self._database.transaction(guild_id) as tx:
+            return await inbox.forestall(tx, guild_id, command_id)
+
 
 async def _write_tasks(
     tx: Transaction, guild_id: GuildId, change: Change, cause: Command[Any]

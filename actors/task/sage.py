@@ -47,6 +47,10 @@ from actors.task.store import TaskFilter, TaskStore
 
 CommandT = TypeVar("CommandT", bound=TaskCommand[Task])
 
+_RUNBOOK = "task.runbook"
+_UNDO_RUNBOOK = "task.runbook.undo"
+"""Takes back what ``task.runbook/<event id>`` did; its own ids end in the same event's id."""
+
 
 class TaskSage:
     """Keeps what is to be done. Holds no state between messages."""
@@ -201,6 +205,8 @@ class TaskSage:
         """What another sage's event means for tasks; under this sage's own identity."""
         event, most, now = command.event, self._settings.max_tasks_per_event, self._now()
         match event.payload:
+            case DossierReady() | IncidentResolved() if command.subscription == _UNDO_RUNBOOK:
+                change = await self._taken_back(command, event.payload.incident_id, now)
             case DossierReady() as dossier:
                 made = await self._made(event, dossier.incident_id, Origin.RUNBOOK)
                 change = deliveries.from_runbook(event, dossier, made, most, now)
@@ -209,12 +215,20 @@ class TaskSage:
                 change = deliveries.from_review(event, review, made, most, now)
             case IncidentResolved() as resolved:
                 made = await self._made(event, resolved.incident_id, Origin.RUNBOOK)
-                change = deliveries.after_resolution(resolved, made, now)
+                change = deliveries.after_resolution(made, now)
             case _:
                 raise LookupError(f"{command.subscription} delivers {event.type}")
         if change:
             cause = replace(command, context=_own(event))
             await self._store.commit(change, cause=cause, reply=None)
+
+    async def _taken_back(self, command: DeliverEvent, incident_id: str, now: datetime) -> Change:
+        """What is left of the runbook's tasks; if there are none yet, none will come of it."""
+        event, dossier = command.event, command.command_id.removeprefix(f"{_UNDO_RUNBOOK}/")
+        if await self._store.forestall(event.guild_id, f"{_RUNBOOK}/{dossier}"):
+            return Change()
+        made = await self._made(event, incident_id, Origin.RUNBOOK)
+        return deliveries.after_resolution(made, now)
 
     async def _change(
         self, command: CommandT, decide: Callable[[Task, CommandT, datetime], Change]

@@ -54,3 +54,6 @@ class TaskStore(Protocol):
             VersionConflict: one of the tasks, or the plan, is not what the change was decided on.
             AlreadyHandled: the command took effect before.
         """
+
+    async def forestall(self, guild_id: GuildId, command_id: str) -> bool:
+        """Makes sure that a command that took no effect yet never will; False: it has."""

@@ -11,7 +11,6 @@ from datetime import datetime
 from actors.clock import derived_id
 from actors.events import (
     DossierReady,
-    IncidentResolved,
     Priority,
     ReviewAction,
     ReviewPublished,
@@ -83,7 +82,7 @@ def from_review(
     return _new(tasks)
 
 
-def after_resolution(_: IncidentResolved, existing: Iterable[Task], now: datetime) -> Change:
+def after_resolution(existing: Iterable[Task], now: datetime) -> Change:
     """Steps of a runbook that nobody began are given up: there is nothing left to repair."""
     never_begun = [
         task

@@ -7,6 +7,7 @@ import pytest
 from actors.clock import derived_id
 from actors.errors import Cycle, ElderGuildError, NotFound, ValidationError
 from actors.events import (
+    DeliverEvent,
     DossierReady,
     IncidentAcknowledged,
     Priority,
@@ -304,6 +305,41 @@ async def test_a_dossier_made_again_does_not_double_the_work(pool: LocalPool) ->
 
     names = sorted(task.name for task in await tasks_of(pool))
     assert names == ["one", "three", "two"]
+
+
+async def taken_back(pool: LocalPool, made: DeliverEvent) -> None:
+    undo = delivery(resolved(), "task.runbook.undo")
+    event_id = made.event.event_id
+    await pool.ask(replace(undo, command_id=f"task.runbook.undo/{event_id}"))
+
+
+async def test_a_runbooks_tasks_are_taken_back_and_do_not_come_again(
+    pool: LocalPool, store: MemoryTaskStore
+) -> None:
+    made = delivery(dossier("one", "two"), "task.runbook")
+    await pool.ask(made)
+    begun, _ = await tasks_of(pool)
+    await begin(pool, begun)
+
+    for _ in range(2):
+        await taken_back(pool, made)
+        await pool.ask(made)
+
+    statuses = [task.status for task in await tasks_of(pool)]
+    cancelled = [event for event, _, _ in store.events if isinstance(event, TaskCancelled)]
+    assert statuses == [TaskStatus.IN_PROGRESS, TaskStatus.CANCELLED]
+    assert [event.reason for event in cancelled] == ["incident resolved"]
+
+
+async def test_a_dossier_on_its_way_makes_no_tasks_once_they_were_taken_back(
+    pool: LocalPool,
+) -> None:
+    late = delivery(dossier("one"), "task.runbook")
+    await taken_back(pool, late)
+
+    await pool.ask(late)
+
+    assert await tasks_of(pool) == ()
 
 
 @pytest.mark.parametrize("payload", [dossier(), dossier("orphan", runbook=None)])
