@@ -1,20 +1,23 @@
 """What the bus needs of its storage."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from actors.bus.domain.publishing import Line
+from actors.bus.domain.pulling import Loan
 from actors.bus.messages import (
     BrowseEvents,
     EventPage,
     Origin,
     Published,
+    PulledEvent,
     Subscription,
     SubscriptionInfo,
     SubscriptionPage,
 )
 from actors.events import StoredEvent
-from actors.runtime.message import Command, GuildId
+from actors.runtime.message import Command, Context, GuildId
 from actors.storage.frontier import Frontier
 
 
@@ -108,4 +111,61 @@ class ReadingStore(Protocol):
 
         Raises:
             PositionOfAnotherEpoch: the frontier is of a log that was moved since.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leased:
+    """What a look at the waiting lines gave.
+
+    Attributes:
+        events: on loan now.
+        again: nothing is, but lines were put away that stood before others.
+    """
+
+    events: tuple[PulledEvent, ...]
+    again: bool
+
+
+class PullStore(Protocol):
+    """What waits to be pulled; one guild a call."""
+
+    async def lease(
+        self, context: Context, subscription: Subscription, limit: int, routine: int
+    ) -> Leased:
+        """Lends what may go, until the subscription's ack deadline from now.
+
+        Of each aggregate at most the oldest unfinished line, unless its ordering is ``none``.
+        Lines whose attempts are used up, or that cannot be read, become dead letters.
+
+        Args:
+            context: whose guild.
+            subscription: that is pulled.
+            limit: at most so many.
+            routine: of them so many are of the routine lane where it has them.
+        """
+
+    async def ack(
+        self, guild_id: GuildId, subscription: Subscription, given: Sequence[Loan]
+    ) -> None:
+        """Finishes all of them or none.
+
+        Raises:
+            LateAck: one is not on loan under this attempt any more.
+        """
+
+    async def nack(
+        self,
+        context: Context,
+        subscription: Subscription,
+        given: Sequence[Loan],
+        delays_s: Sequence[float],
+        reason: str,
+    ) -> None:
+        """Gives all of them back, to be lent again after their delays, or none.
+
+        The line of a last attempt becomes a dead letter.
+
+        Raises:
+            LateAck: one is not on loan under this attempt any more.
         """

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import pytest
 
 from actors.bus.domain.publishing import Line
-from actors.bus.messages import NewEvent
+from actors.bus.messages import NewEvent, Subscription
 from actors.events import StoredEvent
 from actors.runtime.message import GuildId, Position
 from tests.fixtures.bus_builders import GUILD, stored_event
 from tests.fixtures.bus_contract import (
     PublishingStoreContract,
+    PullStoreContract,
     ReadBack,
     ReadingStoreContract,
     SubscriptionStoreContract,
@@ -18,8 +19,10 @@ from tests.fixtures.bus_contract import (
 )
 from tests.fixtures.bus_memory import (
     MemoryPublishingStore,
+    MemoryPullStore,
     MemoryReadingStore,
     MemorySubscriptionStore,
+    WaitingLine,
 )
 
 
@@ -66,3 +69,35 @@ class TestMemoryReadingStore(ReadingStoreContract):
             return made
 
         return publish
+
+
+class MemoryWaiting:
+    """The router's side of a `MemoryPullStore`."""
+
+    def __init__(self, pulls: MemoryPullStore) -> None:
+        self._pulls = pulls
+
+    async def add(self, subscription: Subscription, *events: NewEvent) -> Sequence[StoredEvent]:
+        begin = len(self._pulls.lines) + 1
+        made = [stored_event(event, begin + index) for index, event in enumerate(events)]
+        key = f"{subscription.subscription_id}@{subscription.generation}"
+        self._pulls.lines += [WaitingLine(key, event, event.priority.rank > 2) for event in made]
+        return made
+
+    async def pass_time(self, seconds: float) -> None:
+        self._pulls.now_s += seconds
+
+    async def dead(self) -> dict[str, tuple[int, str]]:
+        return self._pulls.dead
+
+
+class TestMemoryPullStore(PullStoreContract):
+    """In memory."""
+
+    @pytest.fixture
+    def pulls(self) -> MemoryPullStore:
+        return MemoryPullStore()
+
+    @pytest.fixture
+    def waiting(self, pulls: MemoryPullStore) -> MemoryWaiting:
+        return MemoryWaiting(pulls)
