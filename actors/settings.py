@@ -177,6 +177,8 @@ class BusSettings(_Section):
         default=20_000, ge=1, description="lines that wait; then the router waits"
     )
     max_redrive: int = Field(default=1_000, ge=1, description="dead letters of one request")
+    max_replays: int = Field(default=10, ge=1, description="running, of one guild")
+    max_replay_speed: float = Field(default=1_000.0, gt=0)
     max_timers: int = Field(default=10_000, ge=1, description="pending, of one guild")
     min_cron_s: float = Field(default=60.0, gt=0, description="shortest time between two firings")
     max_timer_bytes: int = Field(default=16 << 10, ge=1024, description="data of one timer")
@@ -215,10 +217,16 @@ class RouterSettings(_Section):
 
     poll_interval_s: float = Field(default=0.5, gt=0, description="how long a lost nudge may cost")
     read_batch: int = Field(default=500, ge=1)
+    places_read_at_once: int = Field(
+        default=16, ge=2, description="pages of one reading; who is behind reads its own"
+    )
     window: int = Field(
         default=4000, ge=1, description="events read and not finished, per subscription"
     )
     max_in_flight: int = Field(default=128, ge=2, description="deliveries, per subscription")
+    batches_in_flight: int = Field(
+        default=2, ge=1, description="of a subscription that takes batches; others fill meanwhile"
+    )
     lane_share: float = Field(
         default=0.25, gt=0, le=0.5, description="of max_in_flight, kept for each priority lane"
     )

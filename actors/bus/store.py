@@ -8,10 +8,15 @@ from actors.bus.domain.publishing import Line
 from actors.bus.domain.pulling import Loan
 from actors.bus.messages import (
     BrowseEvents,
+    DeadLetterPage,
     EventPage,
+    ListDeadLetters,
     Origin,
     Published,
     PulledEvent,
+    Replay,
+    ReplayPage,
+    StartReplay,
     Subscription,
     SubscriptionInfo,
     SubscriptionPage,
@@ -168,4 +173,67 @@ class PullStore(Protocol):
 
         Raises:
             LateAck: one is not on loan under this attempt any more.
+        """
+
+
+class DeadLetterStore(Protocol):
+    """Deliveries that were given up; one guild a call."""
+
+    async def page(self, query: ListDeadLetters) -> DeadLetterPage:
+        """Newest first.
+
+        Raises:
+            ValidationError: the cursor is not one of ours.
+        """
+
+    async def redrive(
+        self, subscription: str, event_ids: Sequence[str], most: int, *, cause: Command[int]
+    ) -> int:
+        """Marks those that wait as requested, by the caller and now; all where no ids are given.
+
+        Returns:
+            How many were marked, at most ``most``.
+
+        Raises:
+            AlreadyHandled: the command took effect before.
+        """
+
+    async def discard(
+        self, subscription: str, event_ids: Sequence[str], *, cause: Command[int]
+    ) -> int:
+        """Marks those that took no effect yet as discarded, by the caller and now.
+
+        Raises:
+            AlreadyHandled: the command took effect before.
+        """
+
+
+class ReplayStore(Protocol):
+    """Stretches of the log that are heard again; one guild a call."""
+
+    async def start(self, command: StartReplay, replay_id: str, most_running: int) -> Replay | None:
+        """A new one that runs; None: too many do.
+
+        Raises:
+            ValidationError: its end is not behind its beginning.
+            PositionOfAnotherEpoch: of its beginning or end.
+            AlreadyHandled: the command took effect before.
+        """
+
+    async def get(self, guild_id: GuildId, replay_id: str) -> Replay | None:
+        """One of them."""
+
+    async def page(self, guild_id: GuildId, limit: int, cursor: str | None) -> ReplayPage:
+        """Newest first.
+
+        Raises:
+            ValidationError: the cursor is not one of ours.
+        """
+
+    async def cancel(self, replay: Replay, *, cause: Command[Replay]) -> Replay:
+        """Stops one that runs; what it had waiting to be pulled is gone.
+
+        Raises:
+            VersionConflict: it went on meanwhile.
+            AlreadyHandled: the command took effect before.
         """

@@ -8,19 +8,24 @@ from actors.bus.domain.publishing import Line
 from actors.bus.messages import NewEvent, Subscription
 from actors.events import StoredEvent
 from actors.runtime.message import GuildId, Position
-from tests.fixtures.bus_builders import GUILD, stored_event
+from tests.fixtures.bus_builders import GUILD, dead_letter, stored_event
 from tests.fixtures.bus_contract import (
+    DeadLetterStoreContract,
+    Die,
     PublishingStoreContract,
     PullStoreContract,
     ReadBack,
     ReadingStoreContract,
+    ReplayStoreContract,
     SubscriptionStoreContract,
     Write,
 )
 from tests.fixtures.bus_memory import (
+    MemoryDeadLetterStore,
     MemoryPublishingStore,
     MemoryPullStore,
     MemoryReadingStore,
+    MemoryReplayStore,
     MemorySubscriptionStore,
     WaitingLine,
 )
@@ -101,3 +106,28 @@ class TestMemoryPullStore(PullStoreContract):
     @pytest.fixture
     def waiting(self, pulls: MemoryPullStore) -> MemoryWaiting:
         return MemoryWaiting(pulls)
+
+
+class TestMemoryDeadLetterStore(DeadLetterStoreContract):
+    """In memory."""
+
+    @pytest.fixture
+    def letters(self) -> MemoryDeadLetterStore:
+        return MemoryDeadLetterStore()
+
+    @pytest.fixture
+    def die(self, letters: MemoryDeadLetterStore) -> Die:
+        async def die(name: str, event: NewEvent) -> StoredEvent:
+            stored = stored_event(event)
+            letters.letters.append(dead_letter(name, stored, len(letters.letters)))
+            return stored
+
+        return die
+
+
+class TestMemoryReplayStore(ReplayStoreContract):
+    """In memory."""
+
+    @pytest.fixture
+    def replays(self) -> MemoryReplayStore:
+        return MemoryReplayStore()
