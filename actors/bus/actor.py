@@ -1,6 +1,9 @@
 """The bus as a Ray actor."""
 
 from actors.bus.postgres.publishing import PostgresPublishingStore
+from actors.bus.sagas.host import SagaHost
+from actors.bus.sagas.incident_loop import INCIDENT_LOOP
+from actors.bus.sagas.postgres import PostgresSagaStore
 from actors.bus.sage.publishing import PublishingSage
 from actors.runtime.host import Host
 from actors.runtime.member import Member
@@ -24,4 +27,8 @@ class BusMember(Member):
         )
         host.on_close(publishing.close)
         host.use_ledger(Inbox(database))
-        return PublishingSage(PostgresPublishingStore(publishing), settings.bus).handlers()
+        sagas = SagaHost(PostgresSagaStore(database), host.pool, settings.saga, [INCIDENT_LOOP])
+        return {
+            **PublishingSage(PostgresPublishingStore(publishing), settings.bus).handlers(),
+            **sagas.handlers(),
+        }

@@ -30,12 +30,19 @@ class Subscription:
 
 
 BUILT_IN: tuple[Subscription, ...] = (
-    Subscription("incident.dossier", "incident", ("sage.incident.created",)),
-    Subscription("incident.review", "incident", ("sage.incident.resolved",)),
-    Subscription("task.runbook", "task", ("sage.incident.dossier.ready",)),
-    Subscription("task.actions", "task", ("sage.incident.review.published",)),
-    Subscription("task.incident_resolved", "task", ("sage.incident.resolved",)),
-    Subscription("knowledge.review", "knowledge", ("sage.incident.review.published",)),
+    Subscription(
+        "saga.incident_loop",
+        "bus",
+        (
+            "sage.incident.created",
+            "sage.incident.dossier.ready",
+            "sage.incident.resolved",
+            "sage.incident.reopened",
+            "sage.incident.closed",
+            "sage.incident.review.published",
+            "sage.knowledge.created",
+        ),
+    ),
     Subscription(
         "rag.projection",
         "rag",

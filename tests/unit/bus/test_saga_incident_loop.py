@@ -22,6 +22,7 @@ from actors.events import (
     SagaFinished,
     StoredEvent,
 )
+from actors.router.routing import BUILT_IN
 from actors.runtime.local import LocalPool
 from actors.settings import SagaSettings
 from tests.fixtures.incident import GUILD, NOON
@@ -190,3 +191,9 @@ def test_every_event_it_asks_for_is_of_use() -> None:
 
     learnt = {IncidentReopened.type, IncidentClosed.type, KnowledgeCreated.type}
     assert set(TYPES) == on | learnt
+
+
+def test_the_router_delivers_to_it_what_it_asks_for() -> None:
+    (subscription,) = [one for one in BUILT_IN if one.name == SUBSCRIPTION]
+
+    assert (subscription.pool, subscription.types) == ("bus", TYPES)

@@ -46,14 +46,11 @@ def test_every_built_in_pattern_fits_a_type_that_exists() -> None:
 @pytest.mark.parametrize(
     ("event_type", "names"),
     [
-        ("sage.incident.created", ["incident.dossier", "rag.projection"]),
-        ("sage.incident.dossier.ready", ["task.runbook"]),
-        (
-            "sage.incident.resolved",
-            ["incident.review", "task.incident_resolved", "rag.projection"],
-        ),
-        ("sage.incident.review.published", ["task.actions", "knowledge.review"]),
-        ("sage.knowledge.created", ["rag.projection"]),
+        ("sage.incident.created", ["saga.incident_loop", "rag.projection"]),
+        ("sage.incident.dossier.ready", ["saga.incident_loop"]),
+        ("sage.incident.resolved", ["saga.incident_loop", "rag.projection"]),
+        ("sage.incident.review.published", ["saga.incident_loop"]),
+        ("sage.knowledge.created", ["saga.incident_loop", "rag.projection"]),
         ("sage.task.completed", ["rag.projection"]),
         ("sage.incident.acknowledged", []),
     ],
