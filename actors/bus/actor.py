@@ -5,6 +5,8 @@ from actors.bus.sagas.host import SagaHost
 from actors.bus.sagas.incident_loop import INCIDENT_LOOP
 from actors.bus.sagas.postgres import PostgresSagaStore
 from actors.bus.sage.publishing import PublishingSage
+from actors.bus.timers import TimerDesk
+from actors.bus.timers_postgres import PostgresTimerStore
 from actors.runtime.host import Host
 from actors.runtime.member import Member
 from actors.runtime.message import Handlers
@@ -31,4 +33,5 @@ class BusMember(Member):
         return {
             **PublishingSage(PostgresPublishingStore(publishing), settings.bus).handlers(),
             **sagas.handlers(),
+            **TimerDesk(PostgresTimerStore(database), settings.bus).handlers(),
         }
