@@ -25,7 +25,7 @@ MAX_AGGREGATE = 200
 
 _CUSTOM_TYPE = re.compile(r"custom\.[A-Za-z0-9][A-Za-z0-9._/:+-]*")
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,20}")
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_UNPRINTED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # CloudEvents has none in a word
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _DAWN, _DUSK = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
@@ -66,6 +66,8 @@ def lines(
         raise ValidationError("events", f"are not between 1 and {bounds.max_batch_events}")
     context = command.context
     principal_id, correlation_id = context.caller.principal_id, context.correlation_id
+    if _UNPRINTED.search(correlation_id):
+        raise ValidationError("correlationid", "holds a character that is none")
     made: list[Line] = []
     for index, (event, event_id) in enumerate(zip(given, new_ids("evt", len(given)), strict=True)):
         try:
@@ -143,9 +145,8 @@ def _check_data(event: NewEvent, payload_type: type[events.Payload], most: int) 
     if "\\u0000" in data and _ESCAPED_NUL.search(data):
         raise ValidationError("data", "holds a character that is none")
     try:
-        if payload_type is CustomEvent:
-            orjson.loads(data)  # also refuses half characters and numbers that are none
-        else:
+        orjson.loads(data)  # also refuses half characters and numbers that are none
+        if payload_type is not CustomEvent:
             events.decode(event.type, data)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -159,8 +160,8 @@ def _check_words(event: NewEvent) -> None:
     subject, key = event.subject or "", event.partition_key or ""
     correlation, causation = event.correlation_id or "", event.causation_id or ""
     whose = event.data_subject or ""
-    joined = "\n".join((event.source, event.source_id, subject, key, correlation, causation, whose))
-    if not joined.isascii() or "\x00" in joined or len(joined) > MAX_WORD:
+    joined = " ".join((event.source, event.source_id, subject, key, correlation, causation, whose))
+    if not (joined.isascii() and joined.isprintable()) or len(joined) > MAX_WORD:
         _check_each_word(event)
     if not event.source:
         raise ValidationError("source", "is blank")
@@ -181,7 +182,7 @@ def _check_each_word(event: NewEvent) -> None:
     for name, (word, most) in words.items():
         if word is None:
             continue
-        if _UNSTORABLE.search(word):
+        if _UNPRINTED.search(word):
             raise ValidationError(name, "holds a character that is none")
         if len(word.encode()) > most:
             raise ValidationError(name, f"is longer than {most} bytes")
@@ -195,7 +196,7 @@ def _attributes(given: Mapping[str, str | int | bool]) -> str | None:
     for name, value in given.items():
         if not _ATTRIBUTE.fullmatch(name):
             raise ValidationError("attributes", "have a name that is not a-z, 0-9, 20 characters")
-        if isinstance(value, str) and _UNSTORABLE.search(value):
+        if isinstance(value, str) and _UNPRINTED.search(value):
             raise ValidationError(name, "holds a character that is none")
     text = orjson.dumps(dict(given)).decode()
     if len(text) > MAX_ATTRIBUTES_BYTES:

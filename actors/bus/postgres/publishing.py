@@ -1,6 +1,7 @@
 """Events from outside, a whole group in one statement."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import asyncpg
 
@@ -10,31 +11,29 @@ from actors.errors import ValidationError, VersionConflict
 from actors.runtime.message import GuildId, Position
 from actors.storage.database import Database, Transaction
 
+# A column is one text: the driver takes 15 µs to encode an event as elements of arrays, and 3 µs
+# so. Neither character occurs in what is published.
+_BETWEEN, _NULL = "\x1f", "\x1e"
+
+_COLUMNS = Line._fields
+_SPLIT = ", ".join(
+    f"string_to_array(${number}, E'\\x1f', E'\\x1e')" for number in range(2, len(_COLUMNS) + 2)
+)
+
 # Numbers are given in the publisher's order before anything else, so that the order of an
-# aggregate's versions is the order of the log. Identities and heads are written in the order of
+# aggregate's versions is the order of the log. Heads and identities are written in the order of
 # their keys: two groups that meet wait for each other, and do not lock each other out.
-_APPEND = """
+_APPEND = f"""
 WITH given AS MATERIALIZED (
     SELECT nextval('event_numbers') AS seq, line.*
-    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[],
-                $9::text[], $10::timestamptz[], $11::text[], $12::text[], $13::text[],
-                $14::text[], $15::text[], $16::text[])
-         AS line(event_id, source, source_id, type, schema_version, subject, aggregate_id,
-                 priority, occurred_at, correlation_id, causation_id, principal_id, attributes,
-                 sealed_for, data)
-), fresh AS (
+    FROM unnest({_SPLIT}, $17::int[]) AS line({", ".join(_COLUMNS)}, later)
+), identities AS (
     INSERT INTO event_identities (guild_id, source, source_id, event_id, seq)
-    SELECT $1, source, source_id, event_id, seq FROM given ORDER BY source, source_id, seq
-    ON CONFLICT DO NOTHING
-    RETURNING event_id
-), new AS (
-    SELECT given.*, row_number() OVER (PARTITION BY aggregate_id ORDER BY seq) AS place,
-           count(*) OVER (PARTITION BY aggregate_id) AS places
-    FROM given JOIN fresh USING (event_id)
+    SELECT $1, source, source_id, event_id, seq FROM given ORDER BY source, source_id
 ), heads AS (
     INSERT INTO aggregate_heads AS head (guild_id, aggregate_id, version, xid)
-    SELECT $1, aggregate_id, count(*), pg_current_xact_id() FROM new
-    GROUP BY aggregate_id ORDER BY aggregate_id
+    SELECT $1, aggregate_id, number, pg_current_xact_id()
+    FROM unnest($18::text[], $19::int[]) AS new(aggregate_id, number)
     ON CONFLICT (guild_id, aggregate_id) DO UPDATE
     SET version = head.version + excluded.version, xid = excluded.xid
     WHERE head.xid <= excluded.xid
@@ -43,16 +42,14 @@ WITH given AS MATERIALIZED (
     INSERT INTO events (seq, guild_id, event_id, source, source_id, type, schema_version, subject,
                         aggregate_id, aggregate_version, priority, occurred_at, correlation_id,
                         causation_id, principal_id, attributes, sealed_for, data)
-    SELECT seq, $1, event_id, source, source_id, type, schema_version, subject,
-           aggregate_id, version - places + place, priority, occurred_at, correlation_id,
+    SELECT seq, $1, event_id, source, source_id, type, schema_version::smallint, subject,
+           aggregate_id, version - later, priority, occurred_at::timestamptz, correlation_id,
            causation_id, principal_id, attributes::jsonb, sealed_for, data::jsonb
-    FROM new JOIN heads USING (aggregate_id) ORDER BY seq
-    RETURNING event_id, seq
+    FROM given JOIN heads USING (aggregate_id) ORDER BY seq
+    RETURNING seq
 )
-SELECT pg_current_xact_id()::text AS xid, (SELECT count(*) FROM fresh) AS fresh,
-       array_agg(event_id) AS event_ids, array_agg(seq) AS seqs
-FROM written
-"""
+SELECT pg_current_xact_id()::text AS xid, array_agg(seq) AS seqs FROM written
+"""  # noqa: S608  # names of our own fields
 
 _FIRST = """
 SELECT source, source_id, event_id, identity.xid::text AS xid, seq
@@ -62,6 +59,7 @@ WHERE guild_id = $1
 """
 
 _REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
+_Identity = tuple[str, str]
 
 
 class PostgresPublishingStore:
@@ -71,48 +69,92 @@ class PostgresPublishingStore:
         self._database = database
 
     async def append(self, guild_id: GuildId, lines: Sequence[Line]) -> Sequence[Published]:
-        """Two statements where something was there already, else one."""
+        """One statement; where something was there already, one more transaction."""
         try:
-            async with self._database.transaction(guild_id) as tx:
-                return await _append(tx, guild_id, lines)
+            try:
+                async with self._database.transaction(guild_id) as tx:
+                    positions = await _write(tx, guild_id, lines)
+            except asyncpg.UniqueViolationError:
+                return await self._append_new(guild_id, lines)
+        except asyncpg.UniqueViolationError as error:
+            raise VersionConflict("record", "") from error  # of those who publish it right now
         except _REFUSED as error:
             raise ValidationError("events", "hold what the database cannot store") from error
-
-
-async def _append(tx: Transaction, guild_id: GuildId, lines: Sequence[Line]) -> list[Published]:
-    columns: list[tuple[object, ...]] = list(zip(*lines, strict=True))
-    row = await tx.fetchrow(_APPEND, guild_id, *columns)
-    assert row is not None  # noqa: S101  # an aggregate without groups always answers
-    seqs = dict(zip(row["event_ids"] or (), row["seqs"] or (), strict=True))
-    if len(seqs) < row["fresh"]:
-        raise VersionConflict("record", "")
-    xid = int(row["xid"])
-    if seqs:
-        tx.position = Position(xid, max(seqs.values()), tx.epoch)
-    if len(seqs) == len(lines):
         return [
-            Published(event_id=line.event_id, position=Position(xid, seqs[line.event_id], tx.epoch))
-            for line in lines
+            Published(event_id=line.event_id, position=position)
+            for line, position in zip(lines, positions, strict=True)
         ]
-    return await _with_firsts(tx, guild_id, lines, xid, seqs)
+
+    async def _append_new(self, guild_id: GuildId, lines: Sequence[Line]) -> list[Published]:
+        async with self._database.transaction(guild_id) as tx:
+            firsts = await _firsts(tx, guild_id, lines)
+            new: dict[_Identity, Line] = {}
+            for line in lines:
+                if _identity(line) not in firsts:
+                    new.setdefault(_identity(line), line)
+            if new:
+                for line, position in zip(
+                    new.values(), await _write(tx, guild_id, list(new.values())), strict=True
+                ):
+                    firsts[_identity(line)] = Published(event_id=line.event_id, position=position)
+        return [_answer(line, firsts) for line in lines]
 
 
-async def _with_firsts(
-    tx: Transaction, guild_id: GuildId, lines: Sequence[Line], xid: int, seqs: dict[str, int]
-) -> list[Published]:
-    repeated = {(line.source, line.source_id): None for line in lines if line.event_id not in seqs}
-    sources, source_ids = zip(*repeated, strict=True)
+async def _write(tx: Transaction, guild_id: GuildId, lines: Sequence[Line]) -> list[Position]:
+    columns = list(zip(*lines, strict=True))
+    numbers = Counter(line.aggregate_id for line in lines)
+    heads = sorted(numbers)
+    row = await tx.fetchrow(
+        _APPEND,
+        guild_id,
+        *map(_joined, columns),
+        _later(lines),
+        heads,
+        [numbers[aggregate_id] for aggregate_id in heads],
+    )
+    assert row is not None  # noqa: S101  # an aggregate without groups always answers
+    seqs = sorted(row["seqs"] or ())
+    if len(seqs) < len(lines):
+        raise VersionConflict("record", "")
+    xid, epoch = int(row["xid"]), tx.epoch
+    tx.position = Position(xid, seqs[-1], epoch)
+    return [Position(xid, seq, epoch) for seq in seqs]
+
+
+def _joined(column: Iterable[object]) -> str:
+    return _BETWEEN.join(_NULL if value is None else str(value) for value in column)
+
+
+def _later(lines: Sequence[Line]) -> list[int]:
+    """For each line, how many of its aggregate come behind it."""
+    seen: Counter[str] = Counter()
+    later = []
+    for line in reversed(lines):
+        later.append(seen[line.aggregate_id])
+        seen[line.aggregate_id] += 1
+    later.reverse()
+    return later
+
+
+async def _firsts(
+    tx: Transaction, guild_id: GuildId, lines: Sequence[Line]
+) -> dict[_Identity, Published]:
+    sources, source_ids = zip(*{_identity(line): None for line in lines}, strict=True)
     rows = await tx.fetch(_FIRST, guild_id, sources, source_ids)
-    firsts = {(row["source"], row["source_id"]): row for row in rows}
-    answers = []
-    for line in lines:
-        seq = seqs.get(line.event_id)
-        if seq is not None:
-            answers.append(Published(event_id=line.event_id, position=Position(xid, seq, tx.epoch)))
-            continue
-        first = firsts.get((line.source, line.source_id))
-        if first is None:  # forgotten by housekeeping between the two statements
-            raise VersionConflict("record", line.source_id)
-        position = Position(int(first["xid"]), first["seq"], tx.epoch)
-        answers.append(Published(event_id=first["event_id"], position=position, duplicate=True))
-    return answers
+    return {
+        (row["source"], row["source_id"]): Published(
+            event_id=row["event_id"], position=Position(int(row["xid"]), row["seq"], tx.epoch)
+        )
+        for row in rows
+    }
+
+
+def _answer(line: Line, firsts: Mapping[_Identity, Published]) -> Published:
+    first = firsts[_identity(line)]
+    if first.event_id == line.event_id:
+        return first
+    return Published(event_id=first.event_id, position=first.position, duplicate=True)
+
+
+def _identity(line: Line) -> _Identity:
+    return line.source, line.source_id
