@@ -205,3 +205,16 @@ class LateAck(ElderGuildError):
 
     def __str__(self) -> str:
         return "the lease of this attempt has passed: the event may be delivered again"
+
+
+class Gone(ElderGuildError):
+    """Whoever should take this wants nothing any more, now or later. HTTP 410."""
+
+    code = "gone"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} wants nothing any more"

@@ -70,6 +70,9 @@ TRANSACTIONS = _counter("elders_guild_transactions", "Transactions ended.", "res
 OUTBOX_LAG_SECONDS = _gauge(
     "elders_guild_outbox_lag_seconds", "Age of the oldest event not yet delivered.", "subscription"
 )
+HORIZON_AGE_SECONDS = _gauge(
+    "elders_guild_log_horizon_age_seconds", "How long the oldest open transaction has been open."
+)
 DEAD_LETTERS = _counter("elders_guild_dead_letters", "Deliveries given up.", "subscription")
 
 # What the sages hold.

@@ -7,7 +7,7 @@ import sys
 
 import ray
 
-from actors.router.actor import start_router
+from actors.router.actor import start_routers
 from actors.runtime.supervisor import start_supervisor
 from actors.settings import settings
 
@@ -28,7 +28,7 @@ def main() -> int:
     config = settings()
     ray.init(address=config.ray_address, namespace=config.ray_namespace, log_to_driver=False)
     start_supervisor(config, POOLS)
-    start_router(config)
+    start_routers(config)
     return 0
 
 

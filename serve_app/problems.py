@@ -18,6 +18,7 @@ from actors.errors import (
     DeadlineExceeded,
     DependencyUnavailable,
     ElderGuildError,
+    Gone,
     InvalidTransition,
     LateAck,
     NotAuthenticated,
@@ -46,6 +47,7 @@ STATUS: Mapping[type[ElderGuildError], int] = MappingProxyType(
         StaleIndex: 504,
         PositionOfAnotherEpoch: 410,
         LateAck: 409,
+        Gone: 410,
     }
 )
 """The one table from expected failures to HTTP."""

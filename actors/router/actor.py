@@ -1,9 +1,14 @@
-"""The router as a Ray actor: one, named, detached, started again by Ray when it dies."""
+"""The router as a Ray actor: named, detached, started again by Ray when it dies.
+
+One by default. With ``router.partitions`` there are several, and each has a share of the
+aggregates under a lease of its own; the first also does what must be done once.
+"""
 
 import asyncio
 import os
 import socket
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import ray
@@ -12,16 +17,20 @@ from ray.actor import ActorHandle
 
 from actors import clock, metrics
 from actors.errors import ElderGuildError
+from actors.router.chores import Chores
 from actors.router.postgres import PostgresRouterStore
 from actors.router.redrive import Redriven, redrive
-from actors.router.relay import Relay, SubscriptionState
+from actors.router.relay import Chore, Relay, SubscriptionState
+from actors.router.share import Share
+from actors.router.sinks.factory import Sinks
 from actors.runtime import logs
 from actors.runtime.pools import Pools
-from actors.runtime.ray_cluster import ROUTER
+from actors.runtime.ray_cluster import router_names
 from actors.settings import GuildSettings, settings
 from actors.storage.database import Database
-from actors.storage.leaders import Leaders, LeadershipLost
-from actors.storage.streams import LiveTail
+from actors.storage.layout import adopt
+from actors.storage.leaders import Leaders, LeadershipLost, Lease
+from actors.storage.streams import LiveTail, recent
 
 _log = structlog.get_logger("elders_guild.router")
 _HEAD = "node:__internal_head__"  # Ray's own resource of the head node
@@ -54,19 +63,22 @@ class RouterSnapshot(NamedTuple):
 
 
 class RouterActor:
-    """Leads under the name ``router`` as long as it lives and nobody newer does.
+    """Leads under its name as long as it lives and nobody newer does.
 
     Ray runs nothing but the constructor of a restarted actor, so that is where the work begins;
     it runs on the actor's event loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, index: int = 0) -> None:
         self._settings = settings()
         logs.configure(self._settings.log_level)
+        self._share = Share(index, self._settings.router.partitions)
+        self._name = router_names(self._share.of)[index]
         self._incarnation = clock.new_id("run")
         self._pools = Pools(self._settings)
         self._relay: Relay | None = None
         self._store: PostgresRouterStore | None = None
+        self._sinks: Sinks | None = None
         self._tail: LiveTail | None = None
         self._epoch = 0
         self._nudges = 0
@@ -99,17 +111,17 @@ class RouterActor:
 
     async def redrive(self, subscription: str, event_ids: Sequence[str]) -> tuple[Redriven, ...]:
         """Delivers dead letters again; see `actors.router.redrive`."""
-        if self._store is None:
+        if self._store is None or self._sinks is None:
             raise ElderGuildError("the router does not lead yet")
         return await redrive(
-            self._store, self._pools.pool, self._settings.router, subscription, event_ids
+            self._store, self._sinks, self._settings.router, subscription, event_ids
         )
 
     async def stop(self) -> None:
         """Ends the work calmly: cursors are saved, so that little is repeated."""
         self._work.cancel()
         await asyncio.gather(self._work, return_exceptions=True)
-        self._relay = self._store = None
+        self._relay = self._store = self._sinks = None
         await self._pools.close()
 
     async def _lead_for_ever(self) -> None:
@@ -126,7 +138,7 @@ class RouterActor:
                 _log.warning("router_waits", code=error.code, reason=str(error))
             except Exception:
                 _log.exception("router_failed")
-            self._relay = self._store = None
+            self._relay = self._store = self._sinks = None
             await asyncio.sleep(runtime.restart_backoff_s)
 
     async def _lead(self, patience_s: float) -> None:
@@ -136,38 +148,49 @@ class RouterActor:
         try:
             holder = f"{socket.gethostname()}:{os.getpid()}:{self._incarnation}"
             leaders = Leaders(database)
-            lease = await leaders.acquire(ROUTER, holder, unless_renewed_within_s=patience_s)
+            lease = await leaders.acquire(self._name, holder, unless_renewed_within_s=patience_s)
             if lease is None:
                 return
+            if await adopt(database, lease, self._share.of):
+                _log.info("log_spread_anew", routers=self._share.of)
             self._epoch = lease.epoch
-            _log.info("router_leads", epoch=lease.epoch, run=self._incarnation)
-            await self._relay_under(PostgresRouterStore(database, lease))
+            _log.info("router_leads", name=self._name, epoch=lease.epoch, run=self._incarnation)
+            await self._relay_under(database, lease)
         finally:
             await database.close()
 
-    async def _relay_under(self, store: PostgresRouterStore) -> None:
-        tail = self._open_tail()
+    async def _relay_under(self, database: Database, lease: Lease) -> None:
+        tail = self._open_tail(database)
         showing = None if tail is None else asyncio.create_task(tail.run())
-        self._store = store
-        self._relay = Relay(
+        store = self._store = PostgresRouterStore(database, lease, self._share)
+        sinks = self._sinks = Sinks(self._pools.pool, database, self._settings)
+        chores: Sequence[Chore] = ()
+        if self._share.is_first:
+            every = Chores(database, lease, store, sinks, self._settings)
+            chores = every.all(lambda: self._relay)
+        relay = self._relay = Relay(
             store,
-            self._pools.pool,
+            sinks,
             self._settings.router,
-            on_events=(lambda _: None) if tail is None else tail.offer,
+            share=self._share,
+            on_events=None if tail is None else tail.offer,
+            chores=chores,
             renew_s=self._settings.runtime.leader_lease_s / 3,
         )
         try:
-            await self._relay.run()
+            await relay.run()
         except asyncio.CancelledError:
-            await _flush(self._relay, self._settings.database.connect_timeout_s)
+            await _flush(relay, self._settings.database.connect_timeout_s)
             raise
         finally:
             if showing is not None:
                 showing.cancel()
 
-    def _open_tail(self) -> LiveTail | None:
+    def _open_tail(self, database: Database) -> LiveTail | None:
         url = self._settings.redis_url.get_secret_value()
-        self._tail = LiveTail(url, self._settings.router) if url else None
+        self._tail = None
+        if url and self._share.is_first:
+            self._tail = LiveTail(url, self._settings.router, partial(recent, database))
         return self._tail
 
 
@@ -179,23 +202,27 @@ async def _flush(relay: Relay, timeout_s: float) -> None:
         _log.warning("cursors_not_saved", reason=type(error).__name__)
 
 
-def start_router(guild: GuildSettings) -> "ActorHandle[RouterActor]":
-    """The router's handle; starts it if there is none. Needs an initialised Ray.
+def start_routers(guild: GuildSettings) -> "list[ActorHandle[RouterActor]]":
+    """The routers' handles, the first first; starts those that are not there.
+
+    Needs an initialised Ray. The first one stays with the head, the others go anywhere.
 
     Args:
-        guild: for name and place only; the actor reads its own environment, so that no secret
-            becomes part of what Ray keeps to start an actor again.
+        guild: for names and places only; the actors read their own environment, so that no
+            secret becomes part of what Ray keeps to start an actor again.
     """
     actor: Any = ray.remote(RouterActor)
-    handle: ActorHandle[RouterActor] = actor.options(
-        name=ROUTER,
-        namespace=guild.ray_namespace,
-        lifetime="detached",
-        get_if_exists=True,
-        max_restarts=-1,
-        max_task_retries=0,
-        num_cpus=guild.router.num_cpus,
-        memory=guild.router.memory_mib << 20,
-        resources={_HEAD: 0.001},
-    ).remote()
-    return handle
+    return [
+        actor.options(
+            name=name,
+            namespace=guild.ray_namespace,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_task_retries=0,
+            num_cpus=guild.router.num_cpus,
+            memory=guild.router.memory_mib << 20,
+            resources={} if index else {_HEAD: 0.001},
+        ).remote(index)
+        for index, name in enumerate(router_names(guild.router.partitions))
+    ]

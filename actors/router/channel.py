@@ -3,44 +3,54 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 
 import structlog
 
 from actors import metrics
-from actors.errors import DeadlineExceeded, ElderGuildError
+from actors.bus.messages import DeliveryPolicy
+from actors.errors import DeadlineExceeded, ElderGuildError, Gone
 from actors.events import StoredEvent
-from actors.router.deliveries import deliver_event
 from actors.router.failures import (
     GiveUp,
     Record,
     Retry,
     after_failure,
+    describe,
     held_against_event,
     pause,
 )
 from actors.router.routing import Subscription
+from actors.router.sink import Sink
 from actors.router.store import RouterStore, Start
 from actors.router.window import Delivery, Window
 from actors.runtime.message import Position
-from actors.runtime.pool import Asker
 from actors.settings import RouterSettings
+from actors.storage.frontier import Frontier
 from actors.storage.leaders import LeadershipLost
-from actors.storage.log import Page
+from actors.storage.log import Unreadable
 
 _log = structlog.get_logger("elders_guild.router")
+_FOR_EVER = float("inf")
 
 
 class Channel:
-    """Everything of one subscription that lives in memory; all of it can be lost at any time."""
+    """Everything of one subscription that lives in memory; all of it can be lost at any time.
+
+    Attributes:
+        delivered: acknowledged deliveries of this router's life; so are the next two.
+        failed: attempts that failed.
+        given_up: events sent to the dead letters.
+    """
 
     def __init__(
         self,
         subscription: Subscription,
         start: Start,
         *,
-        asker: Asker,
+        sink: Sink,
         store: RouterStore,
         settings: RouterSettings,
         on_room: Callable[[], None],
@@ -52,13 +62,15 @@ class Channel:
         self.failed = 0
         self.given_up = 0
         self._already_given_up = start.given_up
+        self._policy = subscription.policy or policy_of(settings)
         self._window = Window(
-            start.cursor,
+            Frontier.at(start.cursor),
             capacity=settings.window,
-            max_out=settings.max_in_flight,
+            max_out=max(2, self._policy.max_in_flight),
             reserved=settings.lane_share,
+            by_aggregate=self._policy.ordering == "aggregate",
         )
-        self._asker = asker
+        self._sink = sink
         self._store = store
         self._settings = settings
         self._on_room = on_room
@@ -66,6 +78,8 @@ class Channel:
         self._jitter = jitter
         self._changed = asyncio.Event()
         self._starved = False
+        self._batches = 0
+        self._pace: tuple[datetime, float] | None = None
 
     @property
     def cursor(self) -> Position:
@@ -73,9 +87,9 @@ class Channel:
         return self._window.cursor
 
     @property
-    def read_to(self) -> Position:
-        """How far it has read."""
-        return self._window.read_to
+    def frontier(self) -> Frontier:
+        """How much it has read."""
+        return self._window.frontier
 
     @property
     def unfinished(self) -> int:
@@ -93,30 +107,48 @@ class Channel:
         oldest = self._window.oldest
         return None if oldest is None else oldest.event.occurred_at
 
+    @property
+    def complete(self) -> bool:
+        """A replay that has delivered all of its stretch."""
+        stretch = self.subscription.replays
+        return (
+            stretch is not None
+            and not self._window.unfinished
+            and self._window.frontier.settled >= stretch.end
+        )
+
     def wants_more(self) -> bool:
-        """Whether there is room for a worthwhile read; if not, it calls ``on_room`` later."""
-        self._starved = self._window.room < max(1, self._settings.window // 2)
+        """Whether there is room for a whole page; if not, it calls ``on_room`` later."""
+        self._starved = self._window.room < self._enough_room
         return not self._starved
 
-    async def offer(self, page: Page) -> None:
-        """Takes what it wants of a stretch that begins at or before ``read_to``.
-
-        When the window is full it stops there, and goes on at the same place later.
+    async def give_up_unreadable(self, damaged: Unreadable) -> None:
+        """Keeps an event that cannot be read for whoever repairs it.
 
         Raises:
-            DependencyUnavailable: an unreadable event could not be written to the dead letters;
-                nothing of the page was taken.
+            DependencyUnavailable: it could not be written down; read the page again.
         """
-        await self._give_up_unreadable(page)
-        for event in page.events:
-            if event.position <= self._window.read_to or not self._is_wanted(event):
-                continue
-            if not self._window.room:
-                self._starved = True
-                break
-            self._window.add(event)
-        else:
-            self._window.skip_to(page.end)
+        if damaged.event_id not in self._already_given_up:
+            await self._store.give_up(self.subscription, damaged, 0, damaged.reason)
+            self._already_given_up |= {damaged.event_id}
+            self._count_given_up()
+
+    def offer(self, event: StoredEvent) -> None:
+        """Takes the event if it wants it; its type fits already."""
+        subscription = self.subscription
+        if event.event_id in self._already_given_up:
+            return
+        if subscription.replays is not None and event.position > subscription.replays.end:
+            return
+        if subscription.accepts is not None and not subscription.accepts(event):
+            return
+        wanted = event if subscription.unwraps is None else subscription.unwraps(event)
+        if wanted is not None:
+            self._window.add(wanted, not_before=self._due(wanted))
+
+    def advance(self, frontier: Frontier) -> None:
+        """Everything up to there has been offered."""
+        self._window.frontier = frontier
         self._changed.set()
 
     async def run(self) -> None:
@@ -129,10 +161,33 @@ class Channel:
             while True:
                 self._changed.clear()
                 now = self._monotonic()
-                for delivery in self._window.take(now):
-                    deliveries.create_task(self._deliver(delivery))
+                for batch in self._take(now):
+                    self._batches += 1
+                    deliveries.create_task(self._deliver(batch))
                 due = self._window.next_due()
                 await self._until_changed(None if due is None else max(0.0, due - now))
+
+    async def close(self) -> None:
+        """Lets go of the sink."""
+        await self._sink.close()
+
+    @property
+    def _enough_room(self) -> int:
+        return max(
+            min(self._settings.read_batch, self._settings.window), self._settings.window // 2
+        )
+
+    def _take(self, now: float) -> Iterator[list[Delivery]]:
+        """What to deliver now. Batches fill while others are on their way."""
+        if self._sink.batch == 1:
+            for delivery in self._window.take(now):
+                yield [delivery]
+            return
+        while self._batches < self._settings.batches_in_flight:
+            ready = list(islice(self._window.take(now), self._sink.batch))
+            if not ready:
+                return
+            yield from _batches(ready)
 
     async def _until_changed(self, timeout_s: float | None) -> None:
         try:
@@ -141,62 +196,86 @@ class Channel:
         except TimeoutError:
             return
 
-    async def _deliver(self, delivery: Delivery) -> None:
-        name, timeout_s = self.subscription.name, self._settings.ack_timeout_s
+    async def _deliver(self, batch: list[Delivery]) -> None:
+        name, timeout_s = self.subscription.name, self._policy.ack_deadline_s
         delivered_before = self.delivered
         try:
             async with asyncio.timeout(timeout_s):
-                await self._asker.ask(deliver_event(name, delivery.event), timeout_s=timeout_s)
+                await self._sink.deliver(name, [one.event for one in batch], timeout_s)
+        except Gone as error:
+            await self._disable(batch, error)
         except TimeoutError:
-            error = DeadlineExceeded("the delivery")
-            await self._note_failure(delivery, error, self.delivered > delivered_before)
+            error_ = DeadlineExceeded("the delivery")
+            await self._note_failure(batch, error_, self.delivered > delivered_before)
         except Exception as error:  # whatever it is, this delivery failed and the others go on
-            await self._note_failure(delivery, error, self.delivered > delivered_before)
+            await self._note_failure(batch, error, self.delivered > delivered_before)
         else:
-            self.delivered += 1
-            self._finish(delivery, "delivered")
+            self.delivered += len(batch)
+            for delivery in batch:
+                self._finish(delivery, "delivered")
+        self._batches -= 1
         self._changed.set()
 
+    async def _disable(self, batch: Sequence[Delivery], error: Gone) -> None:
+        declared_as = self.subscription.declared_as
+        if declared_as is None:
+            await self._note_failure(batch, error, others_served=False)
+            return
+        for delivery in batch:
+            self._window.fail(delivery, not_before=_FOR_EVER)
+        _log.warning("subscription_disabled", subscription=declared_as, reason=describe(error))
+        await self._store.disable(declared_as, describe(error))
+
     async def _note_failure(
-        self, delivery: Delivery, error: Exception, others_served: bool
+        self, batch: Sequence[Delivery], error: Exception, others_served: bool
     ) -> None:
-        self.failed += 1
+        self.failed += len(batch)
+        for delivery in batch:
+            await self._note_one(delivery, error, others_served, alone=len(batch) == 1)
+
+    async def _note_one(
+        self, delivery: Delivery, error: Exception, others_served: bool, *, alone: bool
+    ) -> None:
         now = self._monotonic()
         if delivery.failing_since is None:
             delivery.failing_since = now
         failing_for_s = now - delivery.failing_since
-        delivery.failures += 1
-        delivery.counted += held_against_event(
+        counts = held_against_event(
             error,
             failing_for_s=failing_for_s,
             others_served=others_served,
             patience_s=self._settings.patience_s,
         )
+        if counts and not alone:
+            # One of the batch is the cause, and nobody knows which: each shows for itself.
+            delivery.alone = True
+            self._window.fail(delivery, not_before=now)
+            return
+        delivery.failures += 1
+        delivery.counted += counts
         record = Record(
             failures=delivery.failures, counted=delivery.counted, failing_for_s=failing_for_s
         )
-        match after_failure(error, record, self._settings, self._jitter()):
+        match after_failure(error, record, self._policy, self._jitter()):
             case Retry(after_s):
-                metrics.EVENTS_PROCESSED.labels(self.subscription.name, "failed").inc()
+                metrics.EVENTS_PROCESSED.labels(self._label, "failed").inc()
                 self._window.fail(delivery, not_before=now + after_s)
             case GiveUp(reason):
                 await self._give_up(delivery, reason)
 
     async def _give_up(self, delivery: Delivery, reason: str) -> None:
-        event, name = delivery.event, self.subscription.name
+        event = delivery.event
         try:
-            await self._store.give_up(
-                name, event.event_id, event.guild_id, delivery.failures, reason
-            )
+            await self._store.give_up(self.subscription, event, delivery.failures, reason)
         except LeadershipLost:
             raise
         except ElderGuildError:  # the database is away: the event keeps its place until it is back
-            retry_s = pause(self._settings.backoff_s, delivery.failures)
+            retry_s = pause(self._policy.backoff_s, delivery.failures)
             self._window.fail(delivery, not_before=self._monotonic() + retry_s)
             return
         _log.warning(
             "delivery_given_up",
-            subscription=name,
+            subscription=self.subscription.name,
             event_id=event.event_id,
             event_type=event.type,
             guild_id=event.guild_id,
@@ -207,28 +286,49 @@ class Channel:
         self._count_given_up()
         self._finish(delivery, "dead_lettered")
 
-    async def _give_up_unreadable(self, page: Page) -> None:
-        for damaged in page.unreadable:
-            if damaged.position <= self._window.read_to:
-                continue
-            if damaged.event_id in self._already_given_up:
-                continue
-            if self.subscription.wants(damaged.type):
-                await self._store.give_up(
-                    self.subscription.name, damaged.event_id, damaged.guild_id, 0, damaged.reason
-                )
-                self._count_given_up()
+    @property
+    def _label(self) -> str:
+        # Of metrics: a replay or a generation must not begin a series of its own.
+        return self.subscription.declared_as or self.subscription.name
 
     def _count_given_up(self) -> None:
         self.given_up += 1
-        metrics.DEAD_LETTERS.labels(self.subscription.name).inc()
+        metrics.DEAD_LETTERS.labels(self._label).inc()
 
     def _finish(self, delivery: Delivery, result: str) -> None:
-        metrics.EVENTS_PROCESSED.labels(self.subscription.name, result).inc()
+        metrics.EVENTS_PROCESSED.labels(self._label, result).inc()
         self._window.finish(delivery)
-        if self._starved and self._window.room >= max(1, self._settings.window // 2):
+        if self._starved and self._window.room >= self._enough_room:
             self._starved = False
             self._on_room()
 
-    def _is_wanted(self, event: StoredEvent) -> bool:
-        return self.subscription.wants(event.type) and event.event_id not in self._already_given_up
+    def _due(self, event: StoredEvent) -> float:
+        """When a replay at a pace delivers it; 0: at once."""
+        stretch = self.subscription.replays
+        if stretch is None or not stretch.speed:
+            return 0.0
+        if self._pace is None:
+            self._pace = event.occurred_at, self._monotonic()
+        began, now = self._pace
+        return now + max(0.0, (event.occurred_at - began).total_seconds() / stretch.speed)
+
+
+def policy_of(settings: RouterSettings) -> DeliveryPolicy:
+    """How built-in subscriptions are delivered."""
+    return DeliveryPolicy(
+        ack_deadline_s=settings.ack_timeout_s,
+        max_attempts=settings.max_attempts,
+        backoff_s=settings.backoff_s,
+        max_in_flight=settings.max_in_flight,
+    )
+
+
+def _batches(ready: Sequence[Delivery]) -> Iterator[list[Delivery]]:
+    """One batch for each guild; what has failed before goes for itself."""
+    by_guild: dict[str, list[Delivery]] = {}
+    for delivery in ready:
+        if delivery.alone:
+            yield [delivery]
+        else:
+            by_guild.setdefault(delivery.event.guild_id, []).append(delivery)
+    yield from by_guild.values()

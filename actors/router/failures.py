@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from actors.bus.messages import DeliveryPolicy
 from actors.errors import (
     DeadlineExceeded,
     DependencyUnavailable,
@@ -10,7 +11,6 @@ from actors.errors import (
     Overloaded,
     StaleIndex,
 )
-from actors.settings import RouterSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,19 +70,19 @@ def held_against_event(
 
 
 def after_failure(
-    error: Exception, record: Record, settings: RouterSettings, jitter: float
+    error: Exception, record: Record, policy: DeliveryPolicy, jitter: float
 ) -> Retry | GiveUp:
     """What to do next.
 
     Args:
         error: the present failure.
         record: with the present failure counted in.
-        settings: attempts and pauses.
+        policy: attempts and pauses.
         jitter: 0 to 1, so that what failed together does not come back together.
     """
-    if record.counted >= settings.max_attempts:
+    if record.counted >= policy.max_attempts:
         return GiveUp(describe(error))
-    pause_s = pause(settings.backoff_s, record.failures)
+    pause_s = pause(policy.backoff_s, record.failures)
     if isinstance(error, Overloaded):
         pause_s = max(pause_s, error.retry_after_s)
     return Retry(pause_s * (1 + jitter / 4))

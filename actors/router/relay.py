@@ -5,22 +5,27 @@ the cursors and delivers again what lies above them, which the inboxes make harm
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
-from actors import clock, events, metrics
+from actors import clock, metrics
 from actors.errors import ElderGuildError
 from actors.events import StoredEvent
+from actors.router.audience import Audience
 from actors.router.channel import Channel
 from actors.router.routing import BUILT_IN, Subscription
+from actors.router.share import WHOLE, Share
+from actors.router.sink import Sink
 from actors.router.store import RouterStore
 from actors.runtime.message import Position
-from actors.runtime.pool import Asker
 from actors.settings import RouterSettings
+from actors.storage.frontier import Frontier
 from actors.storage.leaders import LeadershipLost
+from actors.storage.log import Advance
 
 _log = structlog.get_logger("elders_guild.router")
 
@@ -40,7 +45,6 @@ class SubscriptionState:
     """
 
     name: str
-    pool: str
     cursor: str
     lag: int
     unfinished: int
@@ -52,15 +56,41 @@ class SubscriptionState:
     dead_letters: int
 
 
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something the leader does besides, again and again; its failures wait for the next turn."""
+
+    name: str
+    period_s: float
+    work: Callable[[], Awaitable[object]]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A channel at work, and what of it is saved."""
+
+    channel: Channel
+    task: asyncio.Task[None]
+    saved: Position
+    saved_at: float = 0.0
+    done_when_saved: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.channel.delivered + self.channel.given_up
+
+
 class Relay:
     """Reads, delivers, saves, until it is cancelled or deposed.
 
     Args:
         store: the log and the cursors, under a lease.
-        pool: the pool of a name.
+        sinks: where a subscription's events go.
         settings: numbers of the router.
-        subscriptions: who hears what.
-        on_events: sees what was read, each event about once, in order; must not block.
+        subscriptions: who hears what, whatever guilds declare.
+        share: which aggregates are this router's.
+        on_events: sees what was read, each event about once; must not block.
+        chores: what else is done under this lease.
         renew_s: how often the lease is renewed.
         now: clock, for ages that are shown.
     """
@@ -68,25 +98,31 @@ class Relay:
     def __init__(
         self,
         store: RouterStore,
-        pool: Callable[[str], Asker],
+        sinks: Callable[[Subscription], Sink],
         settings: RouterSettings,
         *,
         subscriptions: Sequence[Subscription] = BUILT_IN,
-        on_events: Callable[[Sequence[StoredEvent]], None] = lambda _: None,
+        share: Share = WHOLE,
+        on_events: Callable[[Sequence[StoredEvent]], None] | None = None,
+        chores: Sequence[Chore] = (),
         renew_s: float = 1.0,
         now: clock.Now = clock.now,
     ) -> None:
         self._store = store
-        self._pool = pool
+        self._sinks = sinks
         self._settings = settings
         self._subscriptions = subscriptions
+        self._share = share
         self._on_events = on_events
+        self._chores = chores
         self._renew_s = renew_s
         self._now = now
-        self._channels: list[Channel] = []
-        self._saved: dict[str, Position] = {}
-        self._seen_to = Position(0, 0)
+        self._open: dict[str, _Open] = {}
+        self._audience = Audience()
+        self._shown = Frontier.at(Position(0, 0))
+        self._revision = 0
         self._nudged = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
 
     def nudge(self) -> None:
         """There is something to read. Any number of nudges before the next read are one."""
@@ -99,58 +135,111 @@ class Relay:
             LeadershipLost: a newer router has taken over.
             DependencyUnavailable: the database did not answer at the start.
         """
-        await self._open()
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read())
-                group.create_task(self._save())
-                group.create_task(self._renew())
-                for channel in self._channels:
-                    group.create_task(channel.run())
+            async with asyncio.TaskGroup() as self._tasks:
+                await self._begin(self._subscriptions)
+                await self._borne(self._refresh)
+                self._shown = Frontier.at(
+                    max((one.saved for one in self._open.values()), default=Position(0, 0))
+                )
+                self._tasks.create_task(self._read())
+                self._tasks.create_task(self._again(self._settings.cursor_save_s, self._save))
+                self._tasks.create_task(self._again(self._renew_s, self._store.renew))
+                self._tasks.create_task(self._again(self._settings.refresh_s, self._refresh))
+                for chore in self._chores:
+                    self._tasks.create_task(self._again(chore.period_s, chore.work))
         except BaseExceptionGroup as failed:
             raise _root_cause(failed) from None
 
     async def flush(self) -> None:
-        """Saves the cursors now: what a calm end does so that less is repeated.
+        """Saves all cursors now: what a calm end does so that less is repeated.
 
         Raises:
             LeadershipLost: a newer router has taken over.
         """
-        moved = {
-            channel.subscription.name: channel.cursor
-            for channel in self._channels
-            if self._saved[channel.subscription.name] < channel.cursor
-        }
-        if moved:
-            await self._store.save(moved)
-            self._saved.update(moved)
+        await self._save_those(list(self._open.values()))
 
     async def states(self) -> tuple[SubscriptionState, ...]:
         """How each subscription stands."""
         dead = await self._store.dead_letters()
-        return tuple([await self._state(channel, dead) for channel in self._channels])
+        return tuple([await self._state(one.channel, dead) for one in self._open.values()])
+
+    def subscription_of(self, letters: str) -> Subscription | None:
+        """Who is served now under the name that a dead letter is kept under.
+
+        Of a replay that is over, or an earlier generation, it is the subscription of today, with
+        deliveries called as they were then.
+        """
+        served = [one.channel.subscription for one in self._open.values()]
+        exact = next((one for one in served if one.letters == letters), None)
+        if exact is not None:
+            return exact
+        declared_as = letters.partition("@")[0]
+        for one in served:
+            if one.declared_as == declared_as and one.replays is None:
+                return replace(one, name=letters.rpartition("~")[2], letters_as=letters)
+        return None
 
     def observe(self) -> None:
         """Brings the gauges up to date."""
-        for channel in self._channels:
-            age_s = self._age_s(channel.oldest_event_at)
-            metrics.OUTBOX_LAG_SECONDS.labels(channel.subscription.name).set(age_s)
+        for one in self._open.values():
+            subscription, channel = one.channel.subscription, one.channel
+            if subscription.replays is None:
+                label = subscription.declared_as or subscription.name
+                age_s = self._age_s(channel.oldest_event_at)
+                metrics.OUTBOX_LAG_SECONDS.labels(label).set(age_s)
 
-    async def _open(self) -> None:
-        starts = await self._store.start([one.name for one in self._subscriptions])
-        self._channels = [
-            Channel(
-                one,
-                starts[one.name],
-                asker=self._pool(one.pool),
+    async def _begin(self, subscriptions: Sequence[Subscription]) -> None:
+        assert self._tasks is not None  # noqa: S101  # only run() leads here
+        starts = await self._store.start(subscriptions)
+        for subscription in subscriptions:
+            channel = Channel(
+                subscription,
+                starts[subscription.name],
+                sink=self._sinks(subscription),
                 store=self._store,
                 settings=self._settings,
                 on_room=self.nudge,
             )
-            for one in self._subscriptions
+            self._open[subscription.name] = _Open(
+                channel, self._tasks.create_task(channel.run()), channel.cursor
+            )
+        self._audience.set(one.channel for one in self._open.values())
+
+    async def _refresh(self) -> None:
+        """Takes up what guilds have declared or changed meanwhile."""
+        await self._complete_replays()
+        revision = await self._store.revision()
+        if revision == self._revision:
+            return
+        declared = await self._store.declared(self._settings.max_subscriptions)
+        wanted = {one.name: one for one in (*self._subscriptions, *declared)}
+        gone = [
+            name for name, one in self._open.items() if wanted.get(name) != one.channel.subscription
         ]
-        self._saved = {name: start.cursor for name, start in starts.items()}
-        self._seen_to = max((start.cursor for start in starts.values()), default=Position(0, 0))
+        await self._end(gone)
+        await self._begin([one for name, one in wanted.items() if name not in self._open])
+        await self._store.forget_stale()
+        self._revision = revision
+        self.nudge()
+
+    async def _complete_replays(self) -> None:
+        for name, one in list(self._open.items()):
+            if one.channel.complete:
+                await self._store.complete_replay(name, one.channel.delivered)
+                await self._end([name])
+
+    async def _end(self, names: Sequence[str]) -> None:
+        """Stops channels; what was under way is repeated by whoever goes on from the cursor."""
+        ended = [self._open[name] for name in names]
+        for one in ended:
+            one.task.cancel()
+        await asyncio.gather(*(one.task for one in ended), return_exceptions=True)
+        await self._save_those(ended)
+        for name, one in zip(names, ended, strict=True):
+            del self._open[name]
+            await one.channel.close()
+        self._audience.set(one.channel for one in self._open.values())
 
     async def _read(self) -> None:
         while True:
@@ -172,24 +261,40 @@ class Relay:
         Subscriptions at the same place share the page, so in normal running the log is read
         once for all. One that lags reads its own pages and does not hold up the others.
         """
-        hungry = [channel for channel in self._channels if channel.wants_more()]
-        more = False
-        for place in sorted({channel.read_to for channel in hungry}):
-            if all(channel.read_to != place for channel in hungry):
-                continue  # the page of an earlier place reached past here
-            page = await self._store.scan(place, self._settings.read_batch)
-            for channel in hungry:
-                if place <= channel.read_to < page.end:
-                    await channel.offer(page)
-            self._show(page.events)
-            more |= page.full
-        return more
+        readers: dict[Frontier, list[Channel]] = {}
+        for one in self._open.values():
+            if one.channel.wants_more():
+                readers.setdefault(one.channel.frontier, []).append(one.channel)
+        if self._on_events is not None:
+            readers.setdefault(self._shown, [])
+        places = self._some(sorted(readers, key=lambda place: place.upto))
+        limit = min(self._settings.read_batch, self._settings.window)
+        pages = await self._store.advance(places, limit)
+        for place, page in zip(places, pages, strict=True):
+            await self._hand_out(page, readers[place])
+            if place == self._shown and self._on_events is not None:
+                self._shown = page.frontier
+                self._on_events(page.events)
+        return any(page.full for page in pages)
 
-    def _show(self, page: Sequence[StoredEvent]) -> None:
-        fresh = [event for event in page if event.position > self._seen_to]
-        if fresh:
-            self._seen_to = fresh[-1].position
-            self._on_events(fresh)
+    def _some(self, places: list[Frontier]) -> list[Frontier]:
+        """The newest place, where most stand, and the oldest ones, up to a bound."""
+        most = self._settings.places_read_at_once
+        return places if len(places) <= most else [*places[: most - 1], places[-1]]
+
+    async def _hand_out(self, page: Advance, readers: Sequence[Channel]) -> None:
+        here = set(readers)
+        for damaged in page.unreadable:
+            for channel in self._audience.of(damaged.guild_id, damaged.type):
+                if channel in here and self._share.is_first:
+                    await channel.give_up_unreadable(damaged)
+        for event in page.events:
+            if self._share.has(event):
+                for channel in self._audience.of(event.guild_id, event.type):
+                    if channel in here:
+                        channel.offer(event)
+        for channel in readers:
+            channel.advance(page.frontier)
 
     async def _until_nudged(self) -> None:
         try:
@@ -199,16 +304,34 @@ class Relay:
             return
 
     async def _save(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.cursor_save_s)
-            await self._bear_outages(self.flush)
+        """Saves the cursors of those that worked; of those that only passed over, now and then."""
+        now = time.monotonic()
+        due = [
+            one
+            for one in self._open.values()
+            if one.done != one.done_when_saved
+            or now - one.saved_at >= self._settings.idle_cursor_save_s
+        ]
+        await self._save_those(due)
+        for one in due:
+            one.saved_at = now
 
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self._renew_s)
-            await self._bear_outages(self._store.renew)
+    async def _save_those(self, those: Sequence[_Open]) -> None:
+        moved = [
+            (one, one.channel.cursor, one.done) for one in those if one.saved < one.channel.cursor
+        ]
+        if not moved:
+            return
+        await self._store.save({one.channel.subscription.name: at for one, at, _ in moved})
+        for one, at, done in moved:
+            one.saved, one.done_when_saved = at, done
 
-    async def _bear_outages(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _again(self, period_s: float, work: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            await asyncio.sleep(period_s)
+            await self._borne(work)
+
+    async def _borne(self, work: Callable[[], Awaitable[object]]) -> None:
         try:
             await work()
         except LeadershipLost:
@@ -218,11 +341,14 @@ class Relay:
 
     async def _state(self, channel: Channel, dead: Mapping[str, int]) -> SubscriptionState:
         subscription = channel.subscription
-        types = [name for name in events.registered() if subscription.wants(name)]
-        lag = await self._store.lag(channel.cursor, types, self._settings.max_lag_counted)
+        lag = await self._store.lag(
+            channel.cursor,
+            subscription.guild_id,
+            subscription.types,
+            self._settings.max_lag_counted,
+        )
         return SubscriptionState(
             name=subscription.name,
-            pool=subscription.pool,
             cursor=str(channel.cursor),
             lag=lag,
             unfinished=channel.unfinished,

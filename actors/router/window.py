@@ -8,10 +8,11 @@ import enum
 import heapq
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from actors.events import Priority, StoredEvent
 from actors.runtime.message import Position
+from actors.storage.frontier import Frontier
 
 AggregateKey = tuple[str, str]
 _COMPACT_FROM = 64
@@ -38,16 +39,18 @@ class Delivery:
     """One event on its way to one subscription.
 
     Attributes:
-        before: position of the log's line before this one, whatever that was.
+        not_before: monotonic seconds before which it stays; 0: none.
         lane: that of the slot it holds while it is out.
+        alone: it is delivered in a batch of its own, because one of its batch has failed.
         failures: failed attempts.
         counted: those held against the event.
         failing_since: monotonic seconds of the first failure.
     """
 
     event: StoredEvent
-    before: Position
+    not_before: float = 0.0
     lane: Lane = Lane.ROUTINE
+    alone: bool = False
     failures: int = 0
     counted: int = 0
     failing_since: float | None = None
@@ -71,23 +74,39 @@ class _Aggregate:
 
 
 class Window:
-    """What was read and is not finished, in the order of the log.
+    """What was read and is not finished.
+
+    Events come in the order of their aggregate's versions. Of different aggregates a later one may
+    come first: what commits late has a lower position than what was read before.
 
     Args:
-        read_to: the subscription's cursor.
+        frontier: how much has been read.
         capacity: events held.
         max_out: deliveries at one time.
         reserved: of these, the share each lane keeps free of the other.
+        by_aggregate: keep the order within each aggregate; else every event goes for itself.
+
+    Attributes:
+        frontier: whoever reads moves it, after adding what it covers.
     """
 
-    def __init__(self, read_to: Position, *, capacity: int, max_out: int, reserved: float) -> None:
+    def __init__(
+        self,
+        frontier: Frontier,
+        *,
+        capacity: int,
+        max_out: int,
+        reserved: float,
+        by_aggregate: bool = True,
+    ) -> None:
         if capacity < 1 or max_out < 2:
             raise ValueError("a window needs room for an event and a slot for each lane")
-        self.read_to = read_to
+        self.frontier = frontier
         self._capacity = capacity
         self._max_out = max_out
         self._lane_limit = max_out - max(1, int(max_out * reserved))
-        self._order: deque[Delivery] = deque()
+        self._by_aggregate = by_aggregate
+        self._lowest: list[tuple[int, int, Delivery]] = []
         self._aggregates: dict[AggregateKey, _Aggregate] = {}
         self._ready: dict[Lane, deque[AggregateKey]] = {lane: deque() for lane in Lane}
         self._resting: list[tuple[float, AggregateKey]] = []
@@ -112,34 +131,35 @@ class Window:
     @property
     def cursor(self) -> Position:
         """Everything at or below is finished, and nothing above is forgotten."""
-        return self._order[0].before if self._order else self.read_to
+        settled, oldest = self.frontier.settled, self.oldest
+        if oldest is None:
+            return settled
+        held_by = oldest.event.position
+        return min(settled, replace(held_by, seq=held_by.seq - 1))
 
     @property
     def oldest(self) -> Delivery | None:
-        """The unfinished event that holds the cursor."""
-        return self._order[0] if self._order else None
+        """The unfinished event with the lowest position: it holds the cursor."""
+        while self._lowest and self._lowest[0][2].done:
+            heapq.heappop(self._lowest)
+        return self._lowest[0][2] if self._lowest else None
 
-    def add(self, event: StoredEvent) -> None:
-        """Takes the next event of the log that this subscription wants."""
-        self._check_next(event.position)
-        delivery = Delivery(event, before=self.read_to)
-        self.read_to = event.position
-        self._order.append(delivery)
+    def add(self, event: StoredEvent, *, not_before: float = 0.0) -> None:
+        """Takes an event that the frontier does not cover yet and this subscription wants."""
+        delivery = Delivery(event, not_before)
+        heapq.heappush(self._lowest, (event.position.xid, event.position.seq, delivery))
         self._unfinished += 1
-        key = _key(event)
+        key = self._key(event)
         aggregate = self._aggregates.get(key)
         if aggregate is None:
             aggregate = self._aggregates[key] = _Aggregate()
         lane_before = aggregate.lane
         aggregate.waiting.append(delivery)
         aggregate.urgent += lane_of(event) is Lane.URGENT
-        if len(aggregate.waiting) == 1 or aggregate.lane is not lane_before:
+        if len(aggregate.waiting) == 1:
+            self._put_forward(key, aggregate)
+        elif aggregate.lane is not lane_before:
             self._offer(key, aggregate)
-
-    def skip_to(self, position: Position) -> None:
-        """Passes over what this subscription does not want."""
-        if position > self.read_to:
-            self.read_to = position
 
     def take(self, now: float) -> Iterator[Delivery]:
         """The deliveries to begin now; each is out until it is finished or failed."""
@@ -157,7 +177,7 @@ class Window:
 
     def finish(self, delivery: Delivery) -> None:
         """The delivery was acknowledged, or given up and written down."""
-        key = _key(delivery.event)
+        key = self._key(delivery.event)
         aggregate = self._aggregates[key]
         self._returned(delivery, aggregate)
         aggregate.waiting.popleft()
@@ -166,31 +186,41 @@ class Window:
         self._unfinished -= 1
         if aggregate.waiting:
             aggregate.not_before = 0.0
-            self._offer(key, aggregate)
+            self._put_forward(key, aggregate)
         else:
             del self._aggregates[key]
         self._forget_done()
 
     def fail(self, delivery: Delivery, *, not_before: float) -> None:
         """The delivery failed and is to be repeated; until then its aggregate waits."""
-        key = _key(delivery.event)
+        key = self._key(delivery.event)
         aggregate = self._aggregates[key]
         self._returned(delivery, aggregate)
-        aggregate.not_before = not_before
-        heapq.heappush(self._resting, (not_before, key))
+        self._rest(key, aggregate, not_before)
 
     def _forget_done(self) -> None:
-        while self._order and self._order[0].done:
-            self._order.popleft()
         # Behind one that fails for long, finished ones gather; they hold no room, nor memory.
-        if len(self._order) > 2 * self._unfinished + _COMPACT_FROM:
-            self._order = deque(delivery for delivery in self._order if not delivery.done)
+        if len(self._lowest) > 2 * self._unfinished + _COMPACT_FROM:
+            self._lowest = [entry for entry in self._lowest if not entry[2].done]
+            heapq.heapify(self._lowest)
 
     def _returned(self, delivery: Delivery, aggregate: _Aggregate) -> None:
         if not aggregate.out or aggregate.waiting[0] is not delivery:
             raise ValueError("this delivery is not out")
         aggregate.out = False
         self._out[delivery.lane] -= 1
+
+    def _put_forward(self, key: AggregateKey, aggregate: _Aggregate) -> None:
+        """Its first event has become the next one."""
+        not_before = aggregate.waiting[0].not_before
+        if not_before:
+            self._rest(key, aggregate, not_before)
+        else:
+            self._offer(key, aggregate)
+
+    def _rest(self, key: AggregateKey, aggregate: _Aggregate, not_before: float) -> None:
+        aggregate.not_before = not_before
+        heapq.heappush(self._resting, (not_before, key))
 
     def _offer(self, key: AggregateKey, aggregate: _Aggregate) -> None:
         self._ready[aggregate.lane].append(key)
@@ -223,10 +253,5 @@ class Window:
             return delivery
         return None
 
-    def _check_next(self, position: Position) -> None:
-        if position <= self.read_to:
-            raise ValueError("the log is read forward only")
-
-
-def _key(event: StoredEvent) -> AggregateKey:
-    return event.guild_id, event.aggregate_id
+    def _key(self, event: StoredEvent) -> AggregateKey:
+        return event.guild_id, event.aggregate_id if self._by_aggregate else event.event_id

@@ -5,7 +5,7 @@ from actors.runtime.directory import Directory
 from actors.runtime.identity import MemberIdentity
 from actors.runtime.nudge import Nudger
 from actors.runtime.pool import Asker, Pool
-from actors.runtime.ray_cluster import ROUTER, NamedActor, RayPort, RayRosterSource
+from actors.runtime.ray_cluster import NamedActor, RayPort, RayRosterSource, router_names
 from actors.settings import GuildSettings
 
 
@@ -32,9 +32,17 @@ class Pools:
         return self._pools[name]
 
     def router_nudger(self) -> Nudger:
-        """What tells the router, from this process, that the log has grown."""
-        router = NamedActor(ROUTER, self._settings.ray_namespace)
-        return Nudger(lambda: router.tell("nudge"), self._settings.runtime.nudge_period_s)
+        """What tells the routers, from this process, that the log has grown."""
+        routers = [
+            NamedActor(name, self._settings.ray_namespace)
+            for name in router_names(self._settings.router.partitions)
+        ]
+
+        def tell_all() -> None:
+            for router in routers:
+                router.tell("nudge")
+
+        return Nudger(tell_all, self._settings.runtime.nudge_period_s)
 
     async def close(self) -> None:
         """Answers all that wait and stops watching the directory."""

@@ -17,6 +17,11 @@ from actors.runtime.mailbox import MemberLost
 ROUTER = "router"
 
 
+def router_names(partitions: int) -> tuple[str, ...]:
+    """The routers' actors, and their leases: ``router``, ``router/1`` and so on."""
+    return (ROUTER, *(f"{ROUTER}/{index}" for index in range(1, partitions)))
+
+
 class NamedActor:
     """A named actor, looked up once. It may be away, die, and come back under its name."""
 

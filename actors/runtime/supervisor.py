@@ -1,6 +1,7 @@
 """The supervisor as a Ray actor, and what it does to members through Ray."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from actors.metrics import Sample
 from actors.runtime import logs
 from actors.runtime.desired import SUPERVISOR, DesiredInMemory, DesiredState, PoolState
 from actors.runtime.directory import Roster
-from actors.runtime.ray_cluster import ROUTER, NamedActor, existing_members
+from actors.runtime.ray_cluster import NamedActor, existing_members, router_names
 from actors.runtime.ray_members import Classes, RayCluster, pool_settings
 from actors.runtime.supervising import Status, Supervisor
 from actors.settings import GuildSettings, settings
@@ -80,7 +81,9 @@ class SupervisorActor:
             {name: _default(guild, name) for name in classes},
             guild.runtime,
         )
-        self._router = NamedActor(ROUTER, guild.ray_namespace)
+        self._routers = [
+            NamedActor(name, guild.ray_namespace) for name in router_names(guild.router.partitions)
+        ]
         self._period_s = guild.runtime.health_period_s
         # Ray constructs us on our event loop, and constructs us only when it starts us again.
         self._tasks = [asyncio.create_task(work) for work in (self._run(), self._hear_router())]
@@ -119,14 +122,13 @@ class SupervisorActor:
             os._exit(1)
 
     async def _hear_router(self) -> None:
-        """Asks the router for its metrics: it is no member, and nobody else would."""
+        """Asks the routers for their metrics: they are no members, and nobody else would."""
         while True:
             await asyncio.sleep(self._period_s * 2)
-            try:
-                health = await self._router.call("health")
-            except DependencyUnavailable:
-                continue
-            self._supervisor.report(health.incarnation, health.samples)
+            for router in self._routers:
+                with contextlib.suppress(DependencyUnavailable):
+                    health = await router.call("health")
+                    self._supervisor.report(health.incarnation, health.samples)
 
 
 def _default(guild: GuildSettings, pool: str) -> PoolState:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from actors.runtime.message import Position
+from actors.runtime.message import GuildId, Position
 from actors.storage.database import Database
-from actors.storage.leaders import LEAD, LeadershipLost, Lease
+from actors.storage.leaders import LEAD, LeadershipLost, Lease, hold
 
 _SAVE = f"""
 WITH {LEAD}, moved AS (
@@ -21,8 +21,26 @@ SELECT count(*) FROM lead
 
 _LAG = """
 SELECT count(*) FROM (
-    SELECT 1 FROM events WHERE (xid, seq) > ($1::text::xid8, $2) AND type = ANY($3) LIMIT $4
+    SELECT 1 FROM events
+    WHERE (xid, seq) > ($1::text::xid8, $2) AND type LIKE ANY ($3)
+      AND ($5::text IS NULL OR guild_id = $5)
+    LIMIT $4
 ) AS behind
+"""
+_FORGET = """
+WITH alive AS (
+    SELECT subscription_id || '@' || generation AS name FROM subscriptions
+    UNION ALL SELECT replay_id FROM replays WHERE state = 'running'
+), stale AS (
+    DELETE FROM cursors
+    WHERE subscription ~ '^(sub|rpl)_'
+      AND split_part(subscription, '#', 1) NOT IN (SELECT name FROM alive)
+)
+DELETE FROM pull_deliveries AS line
+WHERE NOT EXISTS (SELECT 1 FROM alive WHERE alive.name = line.subscription)
+  AND NOT EXISTS (SELECT 1 FROM replays
+                  WHERE replay_id = line.subscription AND state = 'completed'
+                    AND finished_at > now() - interval '30 days')
 """
 
 
@@ -33,19 +51,17 @@ class Cursors:
         self._database = database
 
     async def load(self, subscriptions: Sequence[str]) -> dict[str, Position]:
-        """Where each one stands; a new one stands at the log's beginning."""
+        """Where each one stands; a new one is left out."""
         async with self._database.across_guilds() as tx:
             rows = await tx.fetch(
                 "SELECT subscription, xid::text AS xid, seq FROM cursors"
                 " WHERE subscription = ANY($1)",
                 list(subscriptions),
             )
-        beginning = Position(0, 0, self._database.epoch)
-        found = {
+        return {
             row["subscription"]: Position(int(row["xid"]), row["seq"], self._database.epoch)
             for row in rows
         }
-        return {name: found.get(name, beginning) for name in subscriptions}
 
     async def save(self, lease: Lease, positions: Mapping[str, Position]) -> None:
         """Moves cursors forward; one that is there already, or further, stays.
@@ -65,8 +81,41 @@ class Cursors:
             if not leading:
                 raise LeadershipLost(lease.name, lease.epoch)
 
-    async def lag(self, after: Position, types: Sequence[str], at_most: int) -> int:
-        """How many events of these types lie behind a position, counted up to ``at_most``."""
+    async def lag(
+        self,
+        after: Position,
+        types: Sequence[str],
+        at_most: int,
+        *,
+        guild_id: GuildId | None = None,
+    ) -> int:
+        """How many events lie behind a position, counted up to ``at_most``.
+
+        Args:
+            after: the position.
+            types: wire names; ``*`` stands for any run of characters.
+            at_most: the bound.
+            guild_id: of this guild only; None: of all.
+        """
+        patterns = [_like(one) for one in types]
         async with self._database.across_guilds() as tx:
-            count: int = await tx.fetchval(_LAG, str(after.xid), after.seq, list(types), at_most)
+            count: int = await tx.fetchval(
+                _LAG, str(after.xid), after.seq, patterns, at_most, guild_id
+            )
         return count
+
+    async def forget_stale(self, lease: Lease) -> None:
+        """Deletes cursors, and lines to be pulled, of what is declared no more.
+
+        Raises:
+            LeadershipLost: the lease is over; nothing was deleted.
+        """
+        async with self._database.across_guilds() as tx:
+            await hold(tx, lease)
+            await tx.execute(_FORGET)
+
+
+def _like(pattern: str) -> str:
+    for special in "\\%_":
+        pattern = pattern.replace(special, "\\" + special)
+    return pattern.replace("*", "%")

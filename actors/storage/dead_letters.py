@@ -4,31 +4,48 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from actors.events import DeliveryDeadLettered, DeliveryRedriven, Payload, StoredEvent
 from actors.runtime.message import GuildId, Position
-from actors.storage.database import Database
-from actors.storage.leaders import LEAD, LeadershipLost, Lease
+from actors.storage import system_events
+from actors.storage.database import Database, Transaction
+from actors.storage.leaders import Lease, hold
+from actors.storage.log import Unreadable, from_row
+from actors.storage.system_events import SystemEvent
 
 _MAX_REASON = 500
 
-# Fenced like the cursors: a stale router must not give up what the present one still tries.
-_WRITE = f"""
-WITH {LEAD}, written AS (
-    INSERT INTO dead_letters (subscription, event_id, guild_id, attempts, reason, dead_at, event)
-    SELECT $3, $4, $5, $6, $7, clock_timestamp(),
-           (SELECT to_jsonb(line) FROM events AS line WHERE line.event_id = $4)
-    FROM lead
-    ON CONFLICT (subscription, event_id) DO UPDATE
-    SET attempts = excluded.attempts, reason = excluded.reason, dead_at = excluded.dead_at,
-        redriven_at = NULL
-)
-SELECT count(*) FROM lead
-"""  # noqa: S608  # constants only
+# The whole line of the log is kept: it outlives the partition it came from.
+_WRITE = """
+INSERT INTO dead_letters AS letter
+       (subscription, event_id, guild_id, attempts, reason, dead_at, event)
+VALUES ($1, $2, $3, $4, $5, clock_timestamp(),
+        (SELECT to_jsonb(line) FROM events AS line WHERE xid = $6::text::xid8 AND seq = $7))
+ON CONFLICT (subscription, event_id) DO UPDATE
+SET attempts = excluded.attempts, reason = excluded.reason, dead_at = excluded.dead_at,
+    event = coalesce(letter.event, excluded.event), redriven_at = NULL, requested_at = NULL,
+    requested_by = NULL
+"""
 
 _ABOVE = """
 SELECT letter.event_id
 FROM dead_letters AS letter
 WHERE letter.subscription = $1
   AND ((letter.event->>'xid')::xid8, (letter.event->>'seq')::bigint) > ($2::text::xid8, $3)
+"""
+_EVENTS = """
+SELECT line.* FROM dead_letters AS letter
+CROSS JOIN LATERAL jsonb_populate_record(NULL::events, letter.event) AS line
+WHERE letter.subscription = $1 AND letter.event_id = ANY($2) AND letter.event IS NOT NULL
+ORDER BY line.xid, line.seq
+"""
+_REQUESTED = """
+SELECT letter.subscription, letter.requested_by, line.*
+FROM dead_letters AS letter
+CROSS JOIN LATERAL jsonb_populate_record(NULL::events, letter.event) AS line
+WHERE letter.requested_at IS NOT NULL AND letter.redriven_at IS NULL
+  AND letter.discarded_at IS NULL AND letter.event IS NOT NULL
+ORDER BY letter.requested_at, line.xid, line.seq
+LIMIT $1
 """
 
 
@@ -56,29 +73,47 @@ class DeadLetters:
         lease: Lease,
         *,
         subscription: str,
-        event_id: str,
-        guild_id: GuildId,
+        title: str,
+        event: StoredEvent | Unreadable,
         attempts: int,
         reason: str,
     ) -> None:
-        """Keeps the delivery; one that was redriven in vain is listed again.
+        """Keeps the delivery and says so in the log; one redriven in vain is listed again.
+
+        Args:
+            lease: of the router that gives up.
+            subscription: under whose name it is kept.
+            title: what people call the subscription.
+            event: what could not be delivered.
+            attempts: how often it was tried.
+            reason: why, for people to read; cut after 500 characters.
 
         Raises:
             LeadershipLost: the lease is over; nothing was written.
         """
+        reason = reason.replace("\x00", "")[:_MAX_REASON]
         async with self._database.across_guilds() as tx:
-            leading = await tx.fetchval(
+            await hold(tx, lease)
+            await tx.execute(
                 _WRITE,
-                lease.name,
-                lease.epoch,
                 subscription,
-                event_id,
-                guild_id,
+                event.event_id,
+                event.guild_id,
                 attempts,
-                reason.replace("\x00", "")[:_MAX_REASON],
+                reason,
+                str(event.position.xid),
+                event.position.seq,
             )
-            if not leading:
-                raise LeadershipLost(lease.name, lease.epoch)
+            if event.type == DeliveryDeadLettered.type:
+                return  # who cannot hear of dead letters must not make more of them
+            payload = DeliveryDeadLettered(
+                subscription=title,
+                event_id=event.event_id,
+                attempts=attempts,
+                reason=reason,
+                event_type=event.type,
+            )
+            await _say(tx, subscription, event, payload)
 
     async def above(self, subscription: str, after: Position) -> frozenset[str]:
         """Ids of all given-up events behind a position: a restarted router passes them over."""
@@ -91,7 +126,7 @@ class DeadLetters:
         async with self._database.across_guilds() as tx:
             rows = await tx.fetch(
                 "SELECT subscription, count(*) AS number FROM dead_letters"
-                " WHERE redriven_at IS NULL GROUP BY subscription"
+                " WHERE redriven_at IS NULL AND discarded_at IS NULL GROUP BY subscription"
             )
         return {row["subscription"]: row["number"] for row in rows}
 
@@ -107,22 +142,54 @@ class DeadLetters:
             )
         return [DeadLetter(**dict(row)) for row in rows]
 
-    async def listed(self, subscription: str, event_ids: Sequence[str]) -> frozenset[str]:
-        """Those of these ids that are dead letters, redriven or not."""
+    async def events(self, subscription: str, event_ids: Sequence[str]) -> list[StoredEvent]:
+        """Those of these ids that are dead letters and can be read, oldest first."""
         async with self._database.across_guilds() as tx:
-            rows = await tx.fetch(
-                "SELECT event_id FROM dead_letters WHERE subscription = $1 AND event_id = ANY($2)",
-                subscription,
-                list(event_ids),
-            )
-        return frozenset(row["event_id"] for row in rows)
+            rows = await tx.fetch(_EVENTS, subscription, list(event_ids))
+        read = [from_row(row, self._database.epoch) for row in rows]
+        return [event for event in read if isinstance(event, StoredEvent)]
 
-    async def mark_redriven(self, subscription: str, event_ids: Sequence[str]) -> None:
-        """They took effect after all."""
+    async def requested(self, limit: int) -> list[tuple[str, str, StoredEvent]]:
+        """What is to be delivered once more: subscription, who asked, event; first asked first."""
         async with self._database.across_guilds() as tx:
+            rows = await tx.fetch(_REQUESTED, limit)
+        return [
+            (row["subscription"], row["requested_by"] or "", event)
+            for row in rows
+            if isinstance(event := from_row(row, self._database.epoch), StoredEvent)
+        ]
+
+    async def mark_redriven(
+        self, lease: Lease, *, subscription: str, title: str, event: StoredEvent, requested_by: str
+    ) -> None:
+        """It took effect after all, and the log says so.
+
+        Raises:
+            LeadershipLost: the lease is over; it stays listed.
+        """
+        async with self._database.across_guilds() as tx:
+            await hold(tx, lease)
             await tx.execute(
                 "UPDATE dead_letters SET redriven_at = clock_timestamp()"
-                " WHERE subscription = $1 AND event_id = ANY($2)",
+                " WHERE subscription = $1 AND event_id = $2",
                 subscription,
-                list(event_ids),
+                event.event_id,
             )
+            payload = DeliveryRedriven(
+                subscription=title, event_id=event.event_id, requested_by=requested_by
+            )
+            await _say(tx, subscription, event, payload)
+
+
+async def _say(
+    tx: Transaction, subscription: str, event: StoredEvent | Unreadable, payload: Payload
+) -> None:
+    correlation_id = event.correlation_id if isinstance(event, StoredEvent) else event.event_id
+    happened = SystemEvent(
+        guild_id=event.guild_id,
+        aggregate_id=f"dead:{subscription}/{event.event_id}",
+        payload=payload,
+        correlation_id=correlation_id,
+        causation_id=event.event_id,
+    )
+    await system_events.append(tx, [happened])

@@ -222,19 +222,6 @@ def _position(row: asyncpg.Record, epoch: int) -> Position:
     return Position(int(row["xid"]), row["seq"], epoch)
 
 
-async def by_ids(database: Database, event_ids: Sequence[str]) -> list[StoredEvent]:
-    """These events, of any guild, oldest first; unknown ids are left out. Role ``guild_log``."""
-    async with database.across_guilds() as tx:
-        rows = await tx.fetch(
-            f"SELECT {_COLUMNS} FROM events WHERE event_id = ANY($1)"  # noqa: S608
-            " ORDER BY events.xid, events.seq",
-            list(event_ids),
-        )
-    return [
-        event for row in rows if isinstance(event := from_row(row, database.epoch), StoredEvent)
-    ]
-
-
 async def of_correlation(
     database: Database, guild_id: GuildId, correlation_id: str, limit: int
 ) -> Sequence[StoredEvent]:

@@ -25,6 +25,8 @@ _SCHEDULE = """
 INSERT INTO timers (guild_id, timer_id, name, due_at, cron, timezone, data, correlation_id,
                     causation_id, created_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (guild_id, timer_id) DO UPDATE
+SET state = 'pending', finished_at = NULL, due_at = excluded.due_at
 """
 _CANCEL = """
 UPDATE timers SET state = 'cancelled', finished_at = clock_timestamp()
@@ -80,7 +82,7 @@ async def schedule(
 
     Args:
         tx: the transaction of what it is about.
-        timer: its id is new; setting one twice is an error.
+        timer: one of this id that was set before is pending again, at the new time.
         cause: its guild has the timer, its principal set it.
         correlation_id: that the timer's event shall have; default the cause's.
         created_by: default the cause's principal.

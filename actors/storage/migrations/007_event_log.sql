@@ -104,7 +104,7 @@ DROP TABLE events_before;
 
 -- Partitions are made and dropped by the router, whose role owns nothing: it calls these.
 CREATE FUNCTION log_partition_add(from_day date, to_day date) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
     partition text := format('events_%s', to_char(from_day, 'YYYYMMDD'));
 BEGIN
@@ -130,7 +130,7 @@ GRANT EXECUTE ON FUNCTION log_partition_add(date, date) TO guild_log;
 
 -- Drops the partitions that end at or before a day, as long as every cursor is past them.
 CREATE FUNCTION log_partitions_drop(before_day date) RETURNS text[]
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
     partition record;
     behind    boolean;

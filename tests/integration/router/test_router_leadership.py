@@ -73,7 +73,7 @@ async def test_it_leads_delivers_and_tells_how_it_stands(ground: Ground) -> None
 
     names = [state.name for state in snapshot.subscriptions]
     assert (health.leading, health.epoch, snapshot.nudges) == (True, 1, 1)
-    assert "incident.dossier" in names
+    assert "saga.incident_loop" in names
     assert all(state.lag == 0 for state in snapshot.subscriptions)
     assert any(sample.name == "elders_guild_outbox_lag_seconds" for sample in health.samples)
 
@@ -86,9 +86,9 @@ async def test_a_calm_stop_saves_the_cursors(
 
     async with router(ground) as actor:
         await until(lambda: has_read(actor))
-    cursors = await Cursors(ground.across).load(["task.runbook"])
+    cursors = await Cursors(ground.across).load(["rag.projection"])
 
-    assert cursors["task.runbook"].xid > 0
+    assert cursors["rag.projection"].xid > 0
 
 
 async def test_a_deposed_router_leads_again_only_when_the_newer_one_is_gone(

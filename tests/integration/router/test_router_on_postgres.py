@@ -20,6 +20,7 @@ from actors.settings import RouterSettings
 from actors.storage.dead_letters import DeadLetters
 from actors.storage.inbox import Inbox
 from actors.storage.leaders import Leaders, LeadershipLost
+from tests.fixtures.router import to_pools
 from tests.fixtures.storage import kill_backends
 from tests.integration.router.conftest import Ground
 
@@ -35,7 +36,7 @@ async def new_relay(ground: Ground, pool: Asker) -> Relay:
     lease = await Leaders(ground.across).acquire("router", "test")
     assert lease is not None
     store = PostgresRouterStore(ground.across, lease)
-    return Relay(store, lambda _: pool, NUMBERS, subscriptions=(ALL,), renew_s=0.05)
+    return Relay(store, to_pools(lambda _: pool), NUMBERS, subscriptions=(ALL,), renew_s=0.05)
 
 
 @asynccontextmanager
@@ -129,7 +130,12 @@ async def test_poison_ends_in_the_dead_letters_and_a_redrive_heals_it_once(
     store = PostgresRouterStore(ground.across, lease)
     for _ in range(2):
         await redrive(
-            store, lambda _: pool, NUMBERS, "task.all", [letter.event_id], subscriptions=(ALL,)
+            store,
+            to_pools(lambda _: pool),
+            NUMBERS,
+            "task.all",
+            [letter.event_id],
+            subscriptions=(ALL,),
         )
     async with running(ground, pool) as again:
         await until_drained(again)

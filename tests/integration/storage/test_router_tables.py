@@ -96,7 +96,6 @@ async def test_cursors_move_forward_and_never_back(across: Database) -> None:
     assert await cursors.load([one, two, "nobody"]) == {
         one: Position(10, 2),
         two: Position(10, 1),
-        "nobody": BEGINNING,
     }
 
 
@@ -123,8 +122,11 @@ async def test_lag_counts_the_wanted_types_behind_a_position_up_to_a_bound(
     everything = await cursors.lag(first.position, [first.type], 1000)
     bounded = await cursors.lag(first.position, [first.type], 7)
     others = await cursors.lag(first.position, ["sage.incident.closed"], 1000)
+    by_pattern = await cursors.lag(first.position, ["sage.*"], 1000, guild_id=guild)
+    of_nobody = await cursors.lag(first.position, ["*"], 1000, guild_id=GuildId("gld_x"))
 
     assert (everything, bounded, others) == (19, 7, 0)
+    assert (by_pattern, of_nobody) == (19, 0)
 
 
 async def test_a_dead_letter_is_listed_until_it_is_redriven_and_again_if_that_failed(
@@ -139,8 +141,8 @@ async def test_a_dead_letter_is_listed_until_it_is_redriven_and_again_if_that_fa
         await dead.write(
             lease,
             subscription=name,
-            event_id=event.event_id,
-            guild_id=guild,
+            title="a title",
+            event=event,
             attempts=5,
             reason=reason,
         )
@@ -149,7 +151,10 @@ async def test_a_dead_letter_is_listed_until_it_is_redriven_and_again_if_that_fa
     (letter,) = await dead.waiting(name, 10)
     above = await dead.above(name, BEGINNING)
     below = await dead.above(name, event.position)
-    await dead.mark_redriven(name, [event.event_id])
+    kept = await dead.events(name, [event.event_id, "evt_unknown"])
+    await dead.mark_redriven(
+        lease, subscription=name, title="a title", event=event, requested_by="usr_1"
+    )
     redriven = (await dead.waiting(name, 10), (await dead.counts()).get(name))
     await write("again")
     (again,) = await dead.waiting(name, 10)
@@ -158,6 +163,18 @@ async def test_a_dead_letter_is_listed_until_it_is_redriven_and_again_if_that_fa
     assert (above, below) == (frozenset({event.event_id}), frozenset())
     assert redriven == ([], None)
     assert again.reason == "again"
+    assert kept == [event]
+    async with across.across_guilds() as tx:
+        said = await tx.fetch(
+            "SELECT type, aggregate_version FROM events"
+            " WHERE causation_id = $1 AND type LIKE 'system.%' ORDER BY events.xid, seq",
+            event.event_id,
+        )
+    assert [tuple(row) for row in said] == [
+        ("system.delivery.dead_lettered", 1),
+        ("system.delivery.redriven", 2),
+        ("system.delivery.dead_lettered", 3),
+    ]
 
 
 async def test_a_stale_leader_gives_nothing_up(
@@ -173,8 +190,8 @@ async def test_a_stale_leader_gives_nothing_up(
         await DeadLetters(across).write(
             stale,
             subscription=name,
-            event_id=event.event_id,
-            guild_id=guild,
+            title="a title",
+            event=event,
             attempts=1,
             reason="x",
         )

@@ -26,6 +26,7 @@ EXAMPLES: dict[type[ElderGuildError], tuple[object, ...]] = {
     errors.StaleIndex: ("7-1", "6-4"),
     errors.PositionOfAnotherEpoch: (1, 2),
     errors.LateAck: ("evt_1",),
+    errors.Gone: ("the receiver",),
 }
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from actors.bus.messages import DeliveryPolicy
 from actors.errors import (
     DeadlineExceeded,
     DependencyUnavailable,
@@ -18,9 +19,8 @@ from actors.router.failures import (
     held_against_event,
     pause,
 )
-from actors.settings import RouterSettings
 
-SETTINGS = RouterSettings(max_attempts=3, backoff_s=(0.1, 0.5, 2.0), patience_s=600)
+POLICY = DeliveryPolicy(max_attempts=3, backoff_s=(0.1, 0.5, 2.0))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_patience_ends() -> None:
 def test_the_last_attempt_that_counts_gives_up_with_the_reason() -> None:
     record = Record(failures=9, counted=3, failing_for_s=30)
 
-    verdict = after_failure(NotFound("incident", "inc_1"), record, SETTINGS, jitter=0)
+    verdict = after_failure(NotFound("incident", "inc_1"), record, POLICY, jitter=0)
 
     assert verdict == GiveUp("not_found: no such incident")
 
@@ -79,7 +79,7 @@ def test_pauses_follow_the_list_and_then_repeat_its_end() -> None:
 def test_a_full_pool_is_left_alone_for_as_long_as_it_asks() -> None:
     record = Record(failures=1, counted=0, failing_for_s=0)
 
-    verdict = after_failure(Overloaded(7.0), record, SETTINGS, jitter=0)
+    verdict = after_failure(Overloaded(7.0), record, POLICY, jitter=0)
 
     assert verdict == Retry(7.0)
 
@@ -87,7 +87,7 @@ def test_a_full_pool_is_left_alone_for_as_long_as_it_asks() -> None:
 def test_jitter_lengthens_a_pause_by_at_most_a_quarter() -> None:
     record = Record(failures=2, counted=1, failing_for_s=0)
 
-    verdict = after_failure(NotFound("task", "x"), record, SETTINGS, jitter=1)
+    verdict = after_failure(NotFound("task", "x"), record, POLICY, jitter=1)
 
     assert verdict == Retry(0.625)
 

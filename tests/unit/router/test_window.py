@@ -9,13 +9,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from actors.events import Priority
 from actors.router.window import Delivery, Lane, Window, lane_of
 from actors.runtime.message import Position
+from actors.storage.frontier import Frontier
 from tests.fixtures.router import stored_event
 
 START = Position(10, 0)
 
 
 def window(*, capacity: int = 2000, max_out: int = 8, reserved: float = 0.25) -> Window:
-    return Window(START, capacity=capacity, max_out=max_out, reserved=reserved)
+    return Window(Frontier.at(START), capacity=capacity, max_out=max_out, reserved=reserved)
+
+
+def read_to(seq: int) -> Frontier:
+    return Frontier.at(Position(10, seq))
 
 
 def ids(deliveries: list[Delivery]) -> list[str]:
@@ -83,10 +88,9 @@ def test_a_critical_event_pulls_forward_the_routine_ones_it_must_follow() -> Non
 
 def test_the_cursor_stops_before_the_oldest_unfinished_event() -> None:
     subject = window()
-    subject.skip_to(Position(10, 4))
     for seq in (5, 8):
         subject.add(stored_event(seq, aggregate=f"inc_{seq}"))
-    subject.skip_to(Position(10, 9))
+    subject.frontier = read_to(9)
     first, second = subject.take(now=0)
 
     subject.finish(second)
@@ -124,7 +128,7 @@ def test_one_event_that_fails_for_long_neither_fills_the_window_nor_memory() -> 
         subject.finish(delivery)
 
     assert (subject.room, subject.cursor) == (9, START)
-    assert len(subject._order) < 200
+    assert len(subject._lowest) < 200
 
 
 def test_a_delivery_cannot_be_finished_twice() -> None:
@@ -138,12 +142,44 @@ def test_a_delivery_cannot_be_finished_twice() -> None:
         subject.finish(delivery)
 
 
-def test_the_log_is_never_read_backwards() -> None:
+def test_what_commits_late_is_below_what_was_finished_before_and_holds_the_cursor() -> None:
     subject = window()
-    subject.add(stored_event(5))
+    subject.add(stored_event(8, aggregate="inc_8"))
+    (early,) = subject.take(now=0)
+    subject.finish(early)
+    subject.frontier = Frontier(Position(10, 9), (Position(10, 4),))
+    before = subject.cursor
 
-    with pytest.raises(ValueError, match="forward"):
-        subject.add(stored_event(5))
+    subject.add(stored_event(5, aggregate="inc_5"))
+    subject.frontier = read_to(9)
+    (late,) = subject.take(now=0)
+    held = subject.cursor
+    subject.finish(late)
+
+    assert (before, held, subject.cursor) == (Position(10, 4), Position(10, 4), Position(10, 9))
+
+
+def test_an_event_with_a_time_of_its_own_waits_for_it_and_so_does_its_aggregate() -> None:
+    subject = window()
+    subject.add(stored_event(1, aggregate="inc_1"), not_before=5)
+    subject.add(stored_event(2, aggregate="inc_1", version=2), not_before=7)
+
+    early, due = list(subject.take(now=4)), subject.next_due()
+    (first,) = subject.take(now=5)
+    subject.finish(first)
+    between = list(subject.take(now=6))
+    (second,) = subject.take(now=7)
+
+    assert (early, due, between) == ([], 5, [])
+    assert second.event.event_id == "evt_2"
+
+
+def test_without_order_nothing_waits_for_its_aggregate() -> None:
+    subject = Window(Frontier.at(START), capacity=10, max_out=8, reserved=0.25, by_aggregate=False)
+    for seq in (1, 2, 3):
+        subject.add(stored_event(seq, aggregate="inc_1", version=seq))
+
+    assert ids(list(subject.take(now=0))) == ["evt_1", "evt_2", "evt_3"]
 
 
 @given(st.floats(0.01, 0.5), st.integers(2, 200))
@@ -181,12 +217,13 @@ class AnyInterleaving(RuleBasedStateMachine):
             self.seq, aggregate=aggregate, version=self.versions[aggregate], priority=priority
         )
         self.subject.add(event)
+        self.subject.frontier = read_to(self.seq)
         self.unfinished[self.seq] = aggregate
 
     @rule()
     def pass_over(self) -> None:
         self.seq += 1
-        self.subject.skip_to(Position(10, self.seq))
+        self.subject.frontier = read_to(self.seq)
 
     @rule()
     def begin(self) -> None:
@@ -228,7 +265,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     def the_cursor_passes_nothing_unfinished_and_nothing_is_forgotten(self) -> None:
         oldest = min(self.unfinished, default=None)
         if oldest is None:
-            assert self.subject.cursor == self.subject.read_to
+            assert self.subject.cursor == self.subject.frontier.settled
         else:
             assert self.subject.cursor == Position(10, oldest - 1)
         assert self.subject.unfinished == len(self.unfinished)
@@ -241,7 +278,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             while self.out:
                 self.subject.finish(self.out.pop())
         assert self.subject.unfinished == 0
-        assert self.subject.cursor == self.subject.read_to
+        assert self.subject.cursor == self.subject.frontier.settled
 
 
 TestAnyInterleaving = AnyInterleaving.TestCase

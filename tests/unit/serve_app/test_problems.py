@@ -32,6 +32,7 @@ def test_every_expected_failure_has_its_status() -> None:
         (errors.StaleIndex("9-1", "8-1"), 504, "stale_index"),
         (errors.PositionOfAnotherEpoch(1, 2), 410, "position_of_another_epoch"),
         (errors.LateAck("evt_1"), 409, "late_ack"),
+        (errors.Gone("the receiver"), 410, "gone"),
         (errors.Cycle(("task_1", "task_2")), 409, "cycle"),
         (ElderGuildError("what is inside"), 500, "internal_error"),
     ],
