@@ -100,6 +100,8 @@ class Incident:
         alert_count: distinct alerts that ever joined it.
         firing_count: those of them that fire now.
         recurrence_of: the earlier incident that had one of its alerts.
+        escalation_level: how often nobody acknowledged it in time, since it was last opened.
+        escalates_at: when that happens next; None: it does not.
     """
 
     incident_id: IncidentId
@@ -148,6 +150,8 @@ class Incident:
     runbook_urls: tuple[str, ...] = ()
     alert_count: int = 0
     firing_count: int = 0
+    escalation_level: int = 0
+    escalates_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from actors import clock
 from actors.errors import InvalidTransition, NotFound, VersionConflict
 from actors.events import StoredEvent
+from actors.incident.domain import escalation
 from actors.incident.domain.change import Change, Record
 from actors.incident.domain.intake import Intake, Known, correlation_keys
 from actors.incident.domain.paging import After
@@ -28,8 +29,9 @@ from actors.incident.messages import (
     Status,
 )
 from actors.runtime.message import Command, GuildId, ReplyT
-from actors.storage import inbox, log, outbox
+from actors.storage import inbox, log, outbox, timers
 from actors.storage.database import Database, Transaction
+from actors.storage.timers import NewTimer
 
 _OPEN = ", ".join(f"'{status}'" for status in sorted(OPEN_STATUSES))
 
@@ -256,6 +258,26 @@ async def _write(tx: Transaction, cause: Command[Any], changes: Sequence[Change]
             correlation_id=change.record.correlation_id,
             priority=change.record.priority,
             now=_clock_of(change.record),
+        )
+        await _write_alarm(tx, cause, change)
+
+
+async def _write_alarm(tx: Transaction, cause: Command[Any], change: Change) -> None:
+    if change.cancelled_alarm is not None:
+        await timers.cancel(tx, cause.context.caller.guild_id, change.cancelled_alarm)
+    if change.alarm is not None:
+        timer = NewTimer(
+            timer_id=change.alarm.timer_id,
+            name=escalation.TIMER,
+            due_at=change.alarm.due_at,
+            data={"incident_id": change.record.incident_id},
+        )
+        await timers.schedule(
+            tx,
+            timer,
+            cause=cause,
+            correlation_id=change.record.correlation_id,
+            created_by=escalation.IDENTITY,
         )
 
 

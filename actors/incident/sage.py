@@ -1,16 +1,27 @@
 """The Incident sage: load, decide, commit."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from actors import clock
 from actors.errors import NotFound
-from actors.events import DeliverEvent
-from actors.incident.domain import dossier, editing, intake, lifecycle, paging, review, timeline
+from actors.events import DeliverEvent, TimerFired
+from actors.incident.domain import (
+    dossier,
+    editing,
+    escalation,
+    intake,
+    lifecycle,
+    paging,
+    review,
+    timeline,
+)
 from actors.incident.domain.change import Change, check_version
 from actors.incident.domain.dossier import Findings
 from actors.incident.domain.editing import Decided
+from actors.incident.domain.intake import Intake, Known
 from actors.incident.messages import (
     AcknowledgeIncident,
     AlertPage,
@@ -114,21 +125,26 @@ class IncidentSage:
     async def receive_alerts(self, command: ReceiveAlerts) -> AlertsAccepted:
         """Takes a notification in; repeating it changes nothing but counts."""
         now = self._now()
-        return await self._store.receive(
-            command,
-            lambda known: intake.receive(
+
+        def decide(known: Known) -> Intake:
+            taken = intake.receive(
                 command, known, policy=self._settings, now=now, new_id=self._new_id
-            ),
-        )
+            )
+            changes = [
+                escalation.timed(
+                    change, known.incidents.get(IncidentId(change.record_id)), self._settings, now
+                )
+                for change in taken.changes
+            ]
+            return replace(taken, changes=tuple(changes))
+
+        return await self._store.receive(command, decide)
 
     async def create(self, command: CreateIncident) -> Incident:
         """Reports an incident by hand."""
         incident_id = IncidentId(self._new_id("inc"))
-        incident, events = editing.create(command, incident_id, self._now())
-        await self._store.commit(
-            command, incident, Change(record=incident, version_before=0, events=events)
-        )
-        return incident
+        decided = editing.create(command, incident_id, self._now())
+        return await self._committed(command, None, decided)
 
     def _by(
         self, decide: Callable[[Incident, CommandT, datetime], Decided]
@@ -138,13 +154,26 @@ class IncidentSage:
         async def handle(command: CommandT) -> Incident:
             before = await self._store.get(command.context.caller.guild_id, command.incident_id)
             check_version(before, command.expected_version)
-            after, events = decide(before, command, self._now())
-            if events:
-                change = Change(record=after, version_before=before.version, events=events)
-                await self._store.commit(command, after, change)
-            return after
+            return await self._committed(command, before, decide(before, command, self._now()))
 
         return handle
+
+    async def _committed(
+        self, command: Command[Incident], before: Incident | None, decided: Decided
+    ) -> Incident:
+        incident, events = decided
+        if not events:
+            return incident
+        change = self._change(before, decided)
+        assert isinstance(change.record, Incident)  # noqa: S101  # an incident's change is of one
+        await self._store.commit(command, change.record, change)
+        return change.record
+
+    def _change(self, before: Incident | None, decided: Decided) -> Change:
+        incident, events = decided
+        version_before = 0 if before is None else before.version
+        change = Change(record=incident, version_before=version_before, events=events)
+        return escalation.timed(change, before, self._settings, self._now())
 
     # --- Reviews ------------------------------------------------------------------------------
 
@@ -240,15 +269,32 @@ class IncidentSage:
 
     async def deliver(self, command: DeliverEvent) -> None:
         """Handles one event of one subscription."""
-        incident_id = IncidentId(command.event.aggregate_id)
-        incident = await self._store.get(command.context.caller.guild_id, incident_id)
         match command.subscription:
             case "incident.dossier":
-                await self._compile_dossier(incident, command)
+                await self._compile_dossier(await self._of(command), command)
             case "incident.review":
-                await self._draft_after_end(incident, command)
+                await self._draft_after_end(await self._of(command), command)
+            case "incident.escalation":
+                await self._escalate(command)
             case _:
                 raise LookupError(f"no subscription {command.subscription} here")
+
+    async def _of(self, command: DeliverEvent) -> Incident:
+        incident_id = IncidentId(command.event.aggregate_id)
+        return await self._store.get(command.context.caller.guild_id, incident_id)
+
+    async def _escalate(self, command: DeliverEvent) -> None:
+        fired = command.event.payload
+        if not isinstance(fired, TimerFired) or fired.name != escalation.TIMER:
+            return  # somebody else's timer
+        incident_id = IncidentId(str(fired.data.get("incident_id")))
+        try:
+            before = await self._store.get(command.event.guild_id, incident_id)
+        except NotFound:
+            return  # not one of ours, whatever it is called
+        decided = escalation.escalate(before, fired, self._settings, self._now())
+        if decided[1]:
+            await self._store.commit(command, None, self._change(before, decided))
 
     async def _compile_dossier(self, incident: Incident, command: DeliverEvent) -> None:
         findings = await self._evidence.find(incident, command)

@@ -276,6 +276,8 @@ class IncidentView(View):
     lessons_learned: str
     waived_reason: str
     reopen_count: int
+    escalation_level: int
+    escalates_at: Shown | None
     related_tasks: tuple[str, ...]
     merged_into: str | None
     recurrence_of: str | None

@@ -166,7 +166,7 @@ def _joined(
         now=now,
         by=by,
         severity=severity,
-        priority=priority_of(severity),
+        priority=max(incident.priority, priority_of(severity), key=lambda found: found.rank),
         alert_names=naming.names_of(alerts, incident.alert_names),
         affected_systems=naming.systems_of(alerts, incident.affected_systems),
         runbook_urls=naming.runbooks_of(alerts, incident.runbook_urls),

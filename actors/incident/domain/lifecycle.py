@@ -212,6 +212,7 @@ def reopened(incident: Incident, reason: str, *, by: str, now: datetime) -> Deci
         closed_at=None,
         implied=(),
         waived_reason="",
+        escalation_level=0,
     )
 
 

@@ -13,6 +13,7 @@ from actors.events import (
     IncidentClosed,
     IncidentCommunicated,
     IncidentCreated,
+    IncidentEscalated,
     IncidentReopened,
     IncidentResolved,
     IncidentResponding,
@@ -69,6 +70,8 @@ def describe(payload: Payload) -> str:
         case IncidentResolved():
             how = f": {payload.resolution}" if payload.resolution else ""
             return f"Resolved by {payload.resolved_by}{how}"
+        case IncidentEscalated():
+            return f"Escalated to level {payload.level}: {payload.reason}"
         case IncidentReopened():
             return f"Reopened: {payload.reason}"
         case IncidentClosed():
