@@ -42,7 +42,7 @@ class Webhooks(Protocol):
         """What its deliveries are signed with; the same for the same arguments."""
 
 
-Embed = Callable[[str], Awaitable[Sequence[float]]]
+Embed = Callable[[str, Context], Awaitable[Sequence[float]]]
 """The meaning of a text, a vector of length 1."""
 
 
@@ -167,7 +167,7 @@ class SubscriptionSage:
         origin: Origin | None = None,
     ) -> SubscriptionInfo:
         similar_to = changed.filter_spec.get("similar_to")
-        meaning = None if similar_to is None else await self._embed(similar_to)
+        meaning = None if similar_to is None else await self._embed(similar_to, command.context)
         info = await self._store.commit(changed, origin=origin, meaning=meaning, cause=command)
         self._nudge()
         return info

@@ -30,7 +30,7 @@ from actors.errors import (
     VersionConflict,
 )
 from actors.runtime.local import LocalPool
-from actors.runtime.message import Permission
+from actors.runtime.message import Context, Permission
 from actors.settings import BusSettings
 from tests.fixtures.bus_builders import GUILD, NOON, OTHER_GUILD, context, key, put
 from tests.fixtures.bus_memory import MemorySubscriptionStore
@@ -53,7 +53,7 @@ class World:
     def secret(self, subscription_id: str, key_version: int) -> str:
         return f"{subscription_id}/{key_version}"
 
-    async def embed(self, text: str) -> Sequence[float]:
+    async def embed(self, text: str, _: Context) -> Sequence[float]:
         return [float(len(text))]
 
     def nudge(self) -> None:
