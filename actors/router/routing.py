@@ -92,6 +92,7 @@ BUILT_IN: tuple[Subscription, ...] = (
             "sage.knowledge.created",
         ),
     ),
+    Subscription("incident.escalation", "incident", ("system.timer.fired",)),
     Subscription(
         "rag.projection",
         "rag",

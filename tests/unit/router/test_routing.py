@@ -52,6 +52,7 @@ def test_every_built_in_pattern_fits_a_type_that_exists() -> None:
         ("sage.incident.review.published", ["saga.incident_loop"]),
         ("sage.knowledge.created", ["saga.incident_loop", "rag.projection"]),
         ("sage.task.completed", ["rag.projection"]),
+        ("system.timer.fired", ["incident.escalation"]),
         ("sage.incident.acknowledged", []),
     ],
 )
