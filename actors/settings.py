@@ -184,6 +184,9 @@ class BusSettings(_Section):
     max_timer_bytes: int = Field(default=16 << 10, ge=1024, description="data of one timer")
     max_timer_days: int = Field(default=1_826, ge=1, description="how far ahead a timer is set")
     meaning_chars: int = Field(default=2_000, ge=1, description="of an event that are compared")
+    meaning_guilds: int = Field(
+        default=1_000, ge=1, description="whose standing queries a member remembers"
+    )
 
 
 class SagaSettings(_Section):

@@ -1,6 +1,6 @@
 """What the bus needs of its storage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from actors.bus.messages import (
     SubscriptionInfo,
     SubscriptionPage,
 )
-from actors.events import StoredEvent
+from actors.events import DeliverEvents, StoredEvent, SubscriptionMatched
 from actors.runtime.message import Command, Context, GuildId
 from actors.storage.frontier import Frontier
 
@@ -237,3 +237,20 @@ class ReplayStore(Protocol):
             VersionConflict: it went on meanwhile.
             AlreadyHandled: the command took effect before.
         """
+
+
+class MeaningStore(Protocol):
+    """Standing queries; one guild a call."""
+
+    async def revision(self, guild_id: GuildId) -> int:
+        """Rises with every change of a subscription."""
+
+    async def standing(
+        self, guild_id: GuildId
+    ) -> Sequence[tuple[str, Mapping[str, Any], Sequence[float]]]:
+        """Id, filter and meaning of each subscription that has one, also while it is paused."""
+
+    async def commit(
+        self, matched: Sequence[tuple[StoredEvent, SubscriptionMatched]], *, cause: DeliverEvents
+    ) -> None:
+        """Writes what matched, with the deliveries; those that took effect before are left out."""

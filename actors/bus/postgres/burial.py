@@ -21,19 +21,18 @@ WHERE (line.subscription, line.xid, line.seq) = (given.subscription, given.xid::
 """
 _KEEP = """
 INSERT INTO dead_letters (subscription, event_id, guild_id, attempts, reason, dead_at, event)
-SELECT DISTINCT ON (line.event_id) $4, line.event_id, line.guild_id, line.attempt, given.reason,
-       clock_timestamp(), to_jsonb(events)
-FROM unnest($1::text[], $2::text[], $3::bigint[], $5::text[])
-     AS given(subscription, xid, seq, reason)
+SELECT kept_as, line.event_id, line.guild_id, line.attempt, given.reason, clock_timestamp(),
+       to_jsonb(events)
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[])
+     AS given(subscription, xid, seq, kept_as, reason)
 JOIN pull_deliveries AS line
      ON (line.subscription, line.xid, line.seq) = (given.subscription, given.xid::xid8, given.seq)
 LEFT JOIN events ON events.xid = line.xid AND events.seq = line.seq
-ORDER BY line.event_id, line.attempt DESC
 ON CONFLICT (subscription, event_id) DO UPDATE
 SET attempts = excluded.attempts, reason = excluded.reason, dead_at = excluded.dead_at,
     event = excluded.event, redriven_at = NULL, requested_at = NULL, requested_by = NULL,
     discarded_at = NULL, discarded_by = NULL
-RETURNING event_id, attempts, reason, coalesce(event->>'type', '') AS type,
+RETURNING subscription, event_id, attempts, reason, coalesce(event->>'type', '') AS type,
           coalesce(event->>'correlation_id', '') AS correlation_id
 """
 
@@ -61,14 +60,17 @@ async def bury(
         return
     key = delivery_name(subscription)
     reasons = [grave.reason.replace("\x00", "")[:_MAX_REASON] for grave in graves]
-    rows = await tx.fetch(_KEEP, *_places(graves), key, reasons)
+    kept_as = [
+        key if grave.subscription == key else f"{key}~{grave.subscription}" for grave in graves
+    ]
+    rows = await tx.fetch(_KEEP, *_places(graves), kept_as, reasons)
     await finish(tx, graves)
     await system_events.append(
         tx,
         [
             SystemEvent(
                 guild_id=context.caller.guild_id,
-                aggregate_id=f"dead:{key}/{row['event_id']}",
+                aggregate_id=f"dead:{row['subscription']}/{row['event_id']}",
                 payload=DeliveryDeadLettered(
                     subscription=subscription.name,
                     event_id=row["event_id"],

@@ -1,0 +1,100 @@
+"""Standing queries: which events are about what somebody asked to hear of. Pure."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from actors.events import CustomEvent, StoredEvent, SubscriptionMatch
+
+SUBSCRIPTION = "bus.meaning"
+"""The built-in subscription by which events come here."""
+
+MIN_SCORE = 0.5
+"""Where a filter says nothing else."""
+
+Vectors = npt.NDArray[np.float32]
+_TELLING = ("title", "name", "summary", "description", "content")
+"""Fields that say what an event is about, in the order in which they are read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StandingQueries:
+    """All of a guild.
+
+    Attributes:
+        subscription_ids: whose they are.
+        vectors: shape (queries, dimension), each of length 1.
+        floors: shape (queries,), the lowest score that counts.
+        wanted: what else each of them asks of an event; None: nothing.
+    """
+
+    subscription_ids: tuple[str, ...]
+    vectors: Vectors
+    floors: Vectors
+    wanted: tuple[Callable[[StoredEvent], bool] | None, ...]
+
+
+def matches(
+    queries: StandingQueries, events: Sequence[StoredEvent], meanings: Vectors
+) -> list[tuple[SubscriptionMatch, ...]]:
+    """For each event the subscriptions it is close enough to, best first.
+
+    Args:
+        queries: at least one.
+        events: what happened.
+        meanings: shape (events, dimension), each of length 1.
+    """
+    scores = meanings @ queries.vectors.T
+    close = scores >= queries.floors
+    found = []
+    for index, event in enumerate(events):
+        places = np.flatnonzero(close[index])
+        ranked = places[np.argsort(-scores[index, places], kind="stable")]
+        found.append(
+            tuple(
+                SubscriptionMatch(
+                    subscription_id=queries.subscription_ids[place],
+                    score=round(float(scores[index, place]), 6),
+                )
+                for place in ranked
+                if _wants(queries.wanted[place], event)
+            )
+        )
+    return found
+
+
+def text_of(event: StoredEvent, longest: int) -> str | None:
+    """What the event says in words, cut; None where it says nothing, or must not be read."""
+    if event.sealed_for is not None:
+        return None
+    payload = event.payload
+    if isinstance(payload, CustomEvent):
+        data = orjson.loads(payload.data)
+        told = [data[name] for name in _TELLING if name in data] if isinstance(data, dict) else []
+        words = list(_leaves(told)) or list(_leaves(data))
+    else:
+        words = list(_leaves([getattr(payload, name, None) for name in _TELLING]))
+    text = "\n".join(words)[:longest].strip()
+    return text or None
+
+
+def _wants(wanted: Callable[[StoredEvent], bool] | None, event: StoredEvent) -> bool:
+    return wanted is None or wanted(event)
+
+
+def _leaves(data: Any) -> Iterator[str]:
+    """Every text in a JSON value, in order."""
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            if value.strip():
+                yield value.strip()
+        elif isinstance(value, dict):
+            waiting.extend(reversed(value.values()))
+        elif isinstance(value, list | tuple):
+            waiting.extend(reversed(value))

@@ -1,0 +1,65 @@
+"""Standing queries and what they matched."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from actors.events import DeliverEvents, StoredEvent, SubscriptionMatched
+from actors.runtime.message import GuildId
+from actors.storage import inbox, system_events
+from actors.storage.database import Database
+from actors.storage.system_events import SystemEvent
+
+_STANDING = """
+SELECT subscription_id, filter, meaning::text AS meaning FROM subscriptions
+WHERE guild_id = $1 AND meaning IS NOT NULL ORDER BY subscription_id
+"""
+
+
+class PostgresMeaningStore:
+    """The `MeaningStore` over a `Database` of the role ``guild_app``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def revision(self, guild_id: GuildId) -> int:
+        """One row for all guilds."""
+        async with self._database.read(guild_id) as tx:
+            revision: int = await tx.fetchval("SELECT revision FROM subscription_revision")
+        return revision
+
+    async def standing(
+        self, guild_id: GuildId
+    ) -> Sequence[tuple[str, Mapping[str, Any], Sequence[float]]]:
+        """All of the guild; their number is bounded."""
+        async with self._database.read(guild_id) as tx:
+            rows = await tx.fetch(_STANDING, guild_id)
+        return [
+            (row["subscription_id"], orjson.loads(row["filter"]), orjson.loads(row["meaning"]))
+            for row in rows
+        ]
+
+    async def commit(
+        self, matched: Sequence[tuple[StoredEvent, SubscriptionMatched]], *, cause: DeliverEvents
+    ) -> None:
+        """Events and inbox rows in one transaction."""
+        guild_id = cause.context.caller.guild_id
+        async with self._database.transaction(guild_id) as tx:
+            for event, payload in matched:
+                delivery = f"{cause.subscription}/{event.event_id}"
+                # In the order in which they happened, so that those of one aggregate stay in it.
+                if await inbox.forestall(tx, guild_id, delivery):
+                    await system_events.append(tx, [_said(event, payload)])
+
+
+def _said(event: StoredEvent, payload: SubscriptionMatched) -> SystemEvent:
+    return SystemEvent(
+        guild_id=event.guild_id,
+        aggregate_id=f"match:{event.aggregate_id}",
+        payload=payload,
+        correlation_id=event.correlation_id,
+        causation_id=event.event_id,
+        priority=event.priority,
+        principal_id=event.principal_id,
+    )

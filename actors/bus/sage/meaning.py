@@ -1,0 +1,120 @@
+"""Subscriptions by meaning: embeds what happened and compares it with what is asked for."""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from actors import events
+from actors.bus.domain import meaning
+from actors.bus.domain.meaning import StandingQueries, Vectors
+from actors.bus.sage.reading import CompileFilter
+from actors.bus.store import MeaningStore
+from actors.events import DeliverEvents, StoredEvent, SubscriptionMatched
+from actors.runtime.message import Context, GuildId, Handlers
+from actors.settings import BusSettings
+
+EmbedAll = Callable[[Sequence[str], Context], Awaitable[Vectors]]
+"""The meanings of texts, shape (texts, dimension), each of length 1."""
+
+
+class MeaningSage:
+    """Emits one event for each that is close to a standing query. Remembers the queries."""
+
+    def __init__(
+        self,
+        store: MeaningStore,
+        settings: BusSettings,
+        *,
+        compile_filter: CompileFilter,
+        embed: EmbedAll,
+        render: Callable[[StoredEvent], str],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._compile_filter = compile_filter
+        self._embed = embed
+        self._render = render
+        self._known: OrderedDict[GuildId, tuple[int, StandingQueries | None]] = OrderedDict()
+
+    def handlers(self) -> Handlers:
+        """Which method answers which message."""
+        return {DeliverEvents: self.deliver}
+
+    async def deliver(self, command: DeliverEvents) -> None:
+        """Compares a batch of one guild's events; nothing where nobody asks.
+
+        Raises:
+            ElderGuildError: the embedder or the database is away; deliver again.
+        """
+        if command.subscription != meaning.SUBSCRIPTION:
+            raise LookupError(f"nobody here hears {command.subscription}")
+        queries = await self._queries(command.context.caller.guild_id)
+        if queries is None:
+            return
+        telling = [
+            (event, text)
+            for event in command.events
+            if (text := meaning.text_of(event, self._settings.meaning_chars)) is not None
+        ]
+        if not telling:
+            return
+        meanings = await self._embed([text for _, text in telling], command.context)
+        happened = [event for event, _ in telling]
+        matched = [
+            (event, self._matched(event, found))
+            for event, found in zip(
+                happened, meaning.matches(queries, happened, meanings), strict=True
+            )
+            if found
+        ]
+        if matched:
+            await self._store.commit(matched, cause=command)
+
+    def _matched(
+        self, event: StoredEvent, found: tuple[events.SubscriptionMatch, ...]
+    ) -> SubscriptionMatched:
+        return SubscriptionMatched(
+            event_id=event.event_id,
+            event_type=event.type,
+            matches=found,
+            event=self._render(event),
+        )
+
+    async def _queries(self, guild_id: GuildId) -> StandingQueries | None:
+        """Those of now: a query that was put before an event was published is among them."""
+        revision = await self._store.revision(guild_id)
+        known = self._known.get(guild_id)
+        if known is None or known[0] != revision:
+            known = (revision, self._compiled(await self._store.standing(guild_id)))
+            self._known[guild_id] = known
+            if len(self._known) > self._settings.meaning_guilds:
+                self._known.popitem(last=False)
+        self._known.move_to_end(guild_id)
+        return known[1]
+
+    def _compiled(
+        self, standing: Sequence[tuple[str, Mapping[str, Any], Sequence[float]]]
+    ) -> StandingQueries | None:
+        if not standing:
+            return None
+        floors = [spec.get("min_score", meaning.MIN_SCORE) for _, spec, _ in standing]
+        return StandingQueries(
+            subscription_ids=tuple(subscription_id for subscription_id, _, _ in standing),
+            vectors=np.array([vector for _, _, vector in standing], dtype=np.float32),
+            floors=np.array(floors, dtype=np.float32),
+            wanted=tuple(
+                self._compile_filter(plain) if (plain := _plain(spec)) else None
+                for _, spec, _ in standing
+            ),
+        )
+
+
+def _plain(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What the filter asks for beside the meaning."""
+    return {
+        name: value
+        for name, value in spec.items()
+        if name not in ("similar_to", "min_score") and value
+    }
