@@ -6,6 +6,7 @@ from typing import Any, Generic
 from pydantic import TypeAdapter
 
 from actors.errors import ElderGuildError, ValidationError
+from actors.events import DeliverEvents, StoredEvent
 from actors.runtime.message import Command, GuildId, Message, Position, ReplyT, reply_type
 from actors.storage.database import Database, Transaction
 
@@ -63,6 +64,24 @@ async def forestall(tx: Transaction, guild_id: GuildId, command_id: str) -> bool
         command_id,
     )
     return status == "INSERT 0 1"
+
+
+async def record_batch(tx: Transaction, message: DeliverEvents) -> tuple[StoredEvent, ...]:
+    """Writes a row for each event of a batch and answers those that are here for the first time.
+
+    Only these shall take effect. Call it in the transaction of the effects, before them.
+    """
+    rows = await tx.fetch(
+        "INSERT INTO inbox (guild_id, command_id)"
+        " SELECT $1, $2 || '/' || event_id FROM unnest($3::text[]) AS event_id ORDER BY event_id"
+        " ON CONFLICT DO NOTHING RETURNING command_id",
+        message.context.caller.guild_id,
+        message.subscription,
+        [event.event_id for event in message.events],
+    )
+    begin = len(message.subscription) + 1
+    new = {row["command_id"][begin:] for row in rows}
+    return tuple(event for event in message.events if event.event_id in new)
 
 
 class Inbox:
