@@ -22,6 +22,7 @@ from actors.router.failures import (
     held_against_event,
     pause,
 )
+from actors.router.places import Place
 from actors.router.routing import Subscription
 from actors.router.sink import Sink
 from actors.router.store import RouterStore, Start
@@ -87,9 +88,13 @@ class Channel:
         return self._window.cursor
 
     @property
-    def frontier(self) -> Frontier:
+    def place(self) -> Place:
         """How much it has read."""
-        return self._window.frontier
+        return self._window.place
+
+    @place.setter
+    def place(self, place: Place) -> None:
+        self._window.place = place
 
     @property
     def unfinished(self) -> int:
@@ -114,7 +119,7 @@ class Channel:
         return (
             stretch is not None
             and not self._window.unfinished
-            and self._window.frontier.settled >= stretch.end
+            and self._window.place.frontier.settled >= stretch.end
         )
 
     def wants_more(self) -> bool:
@@ -133,22 +138,23 @@ class Channel:
             self._already_given_up |= {damaged.event_id}
             self._count_given_up()
 
-    def offer(self, event: StoredEvent) -> None:
-        """Takes the event if it wants it; its type fits already."""
+    def offer(self, event: StoredEvent) -> bool:
+        """Takes the event if it wants it; its type fits already. Whether it did."""
         subscription = self.subscription
         if event.event_id in self._already_given_up:
-            return
+            return False
         if subscription.replays is not None and event.position > subscription.replays.end:
-            return
+            return False
         if subscription.accepts is not None and not subscription.accepts(event):
-            return
+            return False
         wanted = event if subscription.unwraps is None else subscription.unwraps(event)
-        if wanted is not None:
-            self._window.add(wanted, not_before=self._due(wanted))
+        if wanted is None:
+            return False
+        self._window.add(wanted, not_before=self._due(wanted))
+        return True
 
-    def advance(self, frontier: Frontier) -> None:
-        """Everything up to there has been offered."""
-        self._window.frontier = frontier
+    def deliver(self) -> None:
+        """Begins with what was offered."""
         self._changed.set()
 
     async def run(self) -> None:

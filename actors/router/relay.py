@@ -17,6 +17,7 @@ from actors.errors import ElderGuildError
 from actors.events import StoredEvent
 from actors.router.audience import Audience
 from actors.router.channel import Channel
+from actors.router.places import Place, Places
 from actors.router.routing import BUILT_IN, Subscription
 from actors.router.share import WHOLE, Share
 from actors.router.sink import Sink
@@ -119,7 +120,7 @@ class Relay:
         self._now = now
         self._open: dict[str, _Open] = {}
         self._audience = Audience()
-        self._shown = Frontier.at(Position(0, 0))
+        self._places = Places(Frontier.at(Position(0, 0)))
         self._revision = 0
         self._nudged = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
@@ -139,9 +140,8 @@ class Relay:
             async with asyncio.TaskGroup() as self._tasks:
                 await self._begin(self._subscriptions)
                 await self._borne(self._refresh)
-                self._shown = Frontier.at(
-                    max((one.saved for one in self._open.values()), default=Position(0, 0))
-                )
+                furthest = max((one.saved for one in self._open.values()), default=Position(0, 0))
+                self._places.begin(Frontier.at(furthest))
                 self._tasks.create_task(self._read())
                 self._tasks.create_task(self._again(self._settings.cursor_save_s, self._save))
                 self._tasks.create_task(self._again(self._renew_s, self._store.renew))
@@ -204,6 +204,7 @@ class Relay:
             self._open[subscription.name] = _Open(
                 channel, self._tasks.create_task(channel.run()), channel.cursor
             )
+            self._places.put(channel)
         self._audience.set(one.channel for one in self._open.values())
 
     async def _refresh(self) -> None:
@@ -238,6 +239,7 @@ class Relay:
         await self._save_those(ended)
         for name, one in zip(names, ended, strict=True):
             del self._open[name]
+            self._places.remove(one.channel)
             await one.channel.close()
         self._audience.set(one.channel for one in self._open.values())
 
@@ -258,43 +260,34 @@ class Relay:
     async def _round(self) -> bool:
         """One page for each place where somebody reads on; whether there is more to read.
 
-        Subscriptions at the same place share the page, so in normal running the log is read
-        once for all. One that lags reads its own pages and does not hold up the others.
+        In normal running all stand at the head, and the log is read once for all. One that lags
+        reads its own pages and does not hold up the others.
         """
-        readers: dict[Frontier, list[Channel]] = {}
-        for one in self._open.values():
-            if one.channel.wants_more():
-                readers.setdefault(one.channel.frontier, []).append(one.channel)
-        if self._on_events is not None:
-            readers.setdefault(self._shown, [])
-        places = self._some(sorted(readers, key=lambda place: place.upto))
+        places = self._places.to_read(self._settings.places_read_at_once)
+        asked = [place.frontier for place in places]
         limit = min(self._settings.read_batch, self._settings.window)
-        pages = await self._store.advance(places, limit)
+        pages = await self._store.advance(asked, limit)
         for place, page in zip(places, pages, strict=True):
-            await self._hand_out(page, readers[place])
-            if place == self._shown and self._on_events is not None:
-                self._shown = page.frontier
-                self._on_events(page.events)
+            await self._hand_out(page, place)
         return any(page.full for page in pages)
 
-    def _some(self, places: list[Frontier]) -> list[Frontier]:
-        """The newest place, where most stand, and the oldest ones, up to a bound."""
-        most = self._settings.places_read_at_once
-        return places if len(places) <= most else [*places[: most - 1], places[-1]]
-
-    async def _hand_out(self, page: Advance, readers: Sequence[Channel]) -> None:
-        here = set(readers)
+    async def _hand_out(self, page: Advance, place: Place) -> None:
         for damaged in page.unreadable:
             for channel in self._audience.of(damaged.guild_id, damaged.type):
-                if channel in here and self._share.is_first:
+                if channel.place is place and self._share.is_first:
                     await channel.give_up_unreadable(damaged)
+        touched: set[Channel] = set()
         for event in page.events:
             if self._share.has(event):
                 for channel in self._audience.of(event.guild_id, event.type):
-                    if channel in here:
-                        channel.offer(event)
-        for channel in readers:
-            channel.advance(page.frontier)
+                    if channel.place is place and channel.offer(event):
+                        touched.add(channel)
+        for channel in touched:
+            channel.deliver()
+        at_head = place is self._places.head
+        self._places.move(place, page.frontier, touched)
+        if at_head and self._on_events is not None:
+            self._on_events(page.events)
 
     async def _until_nudged(self) -> None:
         try:

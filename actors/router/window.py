@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from actors.events import Priority, StoredEvent
+from actors.router.places import Place
 from actors.runtime.message import Position
 from actors.storage.frontier import Frontier
 
@@ -87,7 +88,7 @@ class Window:
         by_aggregate: keep the order within each aggregate; else every event goes for itself.
 
     Attributes:
-        frontier: whoever reads moves it, after adding what it covers.
+        place: how much has been read; whoever reads moves it, after adding what it covers.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Window:
     ) -> None:
         if capacity < 1 or max_out < 2:
             raise ValueError("a window needs room for an event and a slot for each lane")
-        self.frontier = frontier
+        self.place = Place(frontier)
         self._capacity = capacity
         self._max_out = max_out
         self._lane_limit = max_out - max(1, int(max_out * reserved))
@@ -131,7 +132,7 @@ class Window:
     @property
     def cursor(self) -> Position:
         """Everything at or below is finished, and nothing above is forgotten."""
-        settled, oldest = self.frontier.settled, self.oldest
+        settled, oldest = self.place.frontier.settled, self.oldest
         if oldest is None:
             return settled
         held_by = oldest.event.position

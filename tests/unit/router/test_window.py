@@ -90,7 +90,7 @@ def test_the_cursor_stops_before_the_oldest_unfinished_event() -> None:
     subject = window()
     for seq in (5, 8):
         subject.add(stored_event(seq, aggregate=f"inc_{seq}"))
-    subject.frontier = read_to(9)
+    subject.place.frontier = read_to(9)
     first, second = subject.take(now=0)
 
     subject.finish(second)
@@ -147,11 +147,11 @@ def test_what_commits_late_is_below_what_was_finished_before_and_holds_the_curso
     subject.add(stored_event(8, aggregate="inc_8"))
     (early,) = subject.take(now=0)
     subject.finish(early)
-    subject.frontier = Frontier(Position(10, 9), (Position(10, 4),))
+    subject.place.frontier = Frontier(Position(10, 9), (Position(10, 4),))
     before = subject.cursor
 
     subject.add(stored_event(5, aggregate="inc_5"))
-    subject.frontier = read_to(9)
+    subject.place.frontier = read_to(9)
     (late,) = subject.take(now=0)
     held = subject.cursor
     subject.finish(late)
@@ -217,13 +217,13 @@ class AnyInterleaving(RuleBasedStateMachine):
             self.seq, aggregate=aggregate, version=self.versions[aggregate], priority=priority
         )
         self.subject.add(event)
-        self.subject.frontier = read_to(self.seq)
+        self.subject.place.frontier = read_to(self.seq)
         self.unfinished[self.seq] = aggregate
 
     @rule()
     def pass_over(self) -> None:
         self.seq += 1
-        self.subject.frontier = read_to(self.seq)
+        self.subject.place.frontier = read_to(self.seq)
 
     @rule()
     def begin(self) -> None:
@@ -265,7 +265,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     def the_cursor_passes_nothing_unfinished_and_nothing_is_forgotten(self) -> None:
         oldest = min(self.unfinished, default=None)
         if oldest is None:
-            assert self.subject.cursor == self.subject.frontier.settled
+            assert self.subject.cursor == self.subject.place.frontier.settled
         else:
             assert self.subject.cursor == Position(10, oldest - 1)
         assert self.subject.unfinished == len(self.unfinished)
@@ -278,7 +278,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             while self.out:
                 self.subject.finish(self.out.pop())
         assert self.subject.unfinished == 0
-        assert self.subject.cursor == self.subject.frontier.settled
+        assert self.subject.cursor == self.subject.place.frontier.settled
 
 
 TestAnyInterleaving = AnyInterleaving.TestCase
