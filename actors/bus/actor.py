@@ -1,9 +1,10 @@
 """The bus as a Ray actor."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from actors.bus import interim
 from actors.bus.postgres.letters import PostgresDeadLetterStore
+from actors.bus.postgres.meaning import PostgresMeaningStore
 from actors.bus.postgres.publishing import PostgresPublishingStore
 from actors.bus.postgres.pulling import PostgresPullStore
 from actors.bus.postgres.reading import PostgresReadingStore
@@ -13,6 +14,7 @@ from actors.bus.sagas.host import SagaHost
 from actors.bus.sagas.incident_loop import INCIDENT_LOOP
 from actors.bus.sagas.postgres import PostgresSagaStore
 from actors.bus.sage.letters import DeadLetterSage
+from actors.bus.sage.meaning import MeaningSage
 from actors.bus.sage.publishing import PublishingSage
 from actors.bus.sage.pulling import PullSage
 from actors.bus.sage.reading import ReadingSage
@@ -20,7 +22,8 @@ from actors.bus.sage.replays import ReplaySage
 from actors.bus.sage.subscriptions import SubscriptionSage
 from actors.bus.timers import TimerDesk
 from actors.bus.timers_postgres import PostgresTimerStore
-from actors.embedding.messages import Embed
+from actors.embedding.messages import Embed, Vectors
+from actors.runtime import scope
 from actors.runtime.host import Host
 from actors.runtime.member import Member
 from actors.runtime.message import Context, Handlers
@@ -48,12 +51,11 @@ class BusMember(Member):
         host.on_close(publishing.close)
         wake_up = WakeUp(settings.redis_url.get_secret_value(), settings.router)
         host.on_close(wake_up.close)
-        sagas = SagaHost(PostgresSagaStore(database), host.pool, settings.saga, [INCIDENT_LOOP])
         return {
             **PublishingSage(PostgresPublishingStore(publishing), settings.bus).handlers(),
             **reading(database, wake_up, settings),
             **subscribing(database, host, settings),
-            **sagas.handlers(),
+            **hearing(database, host, settings),
             **TimerDesk(PostgresTimerStore(database), settings.bus).handlers(),
         }
 
@@ -78,7 +80,7 @@ def subscribing(database: Database, host: Host, settings: GuildSettings) -> Hand
         pools=frozenset(PoolsSettings.model_fields),
         compile_filter=interim.compile_filter,
         webhooks=interim.NoWebhooks(),
-        embed=embedder(host.pool("embedding"), settings.index.query_embed_timeout_s),
+        embed=PoolEmbedder(host.pool("embedding"), settings).one,
         nudge=nudge,
     )
     pulls = PullSage(
@@ -92,13 +94,36 @@ def subscribing(database: Database, host: Host, settings: GuildSettings) -> Hand
     }
 
 
-def embedder(pool: Asker, timeout_s: float) -> Callable[[str, Context], Awaitable[Sequence[float]]]:
-    """Asks the embedding pool for the meaning of one text."""
+def hearing(database: Database, host: Host, settings: GuildSettings) -> Handlers:
+    """What the router delivers to the bus itself."""
+    sagas = SagaHost(PostgresSagaStore(database), host.pool, settings.saga, [INCIDENT_LOOP])
+    meanings = MeaningSage(
+        PostgresMeaningStore(database),
+        settings.bus,
+        compile_filter=interim.compile_filter,
+        embed=PoolEmbedder(host.pool("embedding"), settings).all,
+        render=interim.structured,
+    )
+    return {**sagas.handlers(), **meanings.handlers()}
 
-    async def embed(text: str, context: Context) -> Sequence[float]:
+
+class PoolEmbedder:
+    """Meanings from the embedding pool."""
+
+    def __init__(self, pool: Asker, settings: GuildSettings) -> None:
+        self._pool = pool
+        self._query_timeout_s = settings.index.query_embed_timeout_s
+        self._timeout_s = settings.router.ack_timeout_s
+
+    async def one(self, text: str, context: Context) -> Sequence[float]:
+        """Of a text that somebody waits for."""
         message = Embed(context=context, texts=(text,), urgent=True)
-        made = await pool.ask(message, timeout_s=timeout_s)
+        made = await self._pool.ask(message, timeout_s=scope.remaining_s(self._query_timeout_s))
         meaning: list[float] = made.vectors[0].tolist()
         return meaning
 
-    return embed
+    async def all(self, texts: Sequence[str], context: Context) -> Vectors:
+        """Of texts that nobody waits for."""
+        message = Embed(context=context, texts=tuple(texts))
+        made = await self._pool.ask(message, timeout_s=scope.remaining_s(self._timeout_s))
+        return made.vectors

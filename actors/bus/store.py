@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from actors.bus.domain.publishing import Line
 from actors.bus.domain.pulling import Loan
@@ -22,7 +22,7 @@ from actors.bus.messages import (
     SubscriptionPage,
 )
 from actors.events import DeliverEvents, StoredEvent, SubscriptionMatched
-from actors.runtime.message import Command, Context, GuildId
+from actors.runtime.message import Command, Context, GuildId, Position
 from actors.storage.frontier import Frontier
 
 
@@ -239,16 +239,23 @@ class ReplayStore(Protocol):
         """
 
 
+class Standing(NamedTuple):
+    """A subscription by meaning; what happened at or below its origin is not for it."""
+
+    subscription_id: str
+    filter_spec: Mapping[str, Any]
+    vector: Sequence[float]
+    origin: Position
+
+
 class MeaningStore(Protocol):
     """Standing queries; one guild a call."""
 
     async def revision(self, guild_id: GuildId) -> int:
         """Rises with every change of a subscription."""
 
-    async def standing(
-        self, guild_id: GuildId
-    ) -> Sequence[tuple[str, Mapping[str, Any], Sequence[float]]]:
-        """Id, filter and meaning of each subscription that has one, also while it is paused."""
+    async def standing(self, guild_id: GuildId) -> Sequence[Standing]:
+        """Every subscription that has a meaning, also while it is paused."""
 
     async def commit(
         self, matched: Sequence[tuple[StoredEvent, SubscriptionMatched]], *, cause: DeliverEvents

@@ -7,7 +7,8 @@ import structlog
 
 from actors.bus.messages import PoolSink, PullSink, stored_delivery, stored_sink
 from actors.errors import ValidationError
-from actors.router.routing import Stretch, Subscription
+from actors.router.routing import Stretch, Subscription, meaning_of
+from actors.runtime.message import GuildId, Position
 from actors.storage.declarations import Declaration, RunningReplay
 
 _log = structlog.get_logger("elders_guild.router")
@@ -36,7 +37,16 @@ def subscriptions_of(
         for replay in running
         if (replay.guild_id, replay.subscription) in served
     ]
-    return [*served.values(), *replays]
+    return [*served.values(), *replays, *_meanings(declared)]
+
+
+def _meanings(declared: Sequence[Declaration]) -> list[Subscription]:
+    """Of each guild that asks for a meaning, from where the first of them begins."""
+    origins: dict[GuildId, Position] = {}
+    for one in declared:
+        if one.filter.get("similar_to"):
+            origins[one.guild_id] = min(one.origin, origins.get(one.guild_id, one.origin))
+    return [meaning_of(guild_id, origin) for guild_id, origin in origins.items()]
 
 
 def _served(declaration: Declaration) -> Subscription:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from actors.bus.messages import DeliveryPolicy, Sink
+from actors.bus.messages import DeliveryPolicy, PoolSink, Sink
 from actors.events import StoredEvent
 from actors.runtime.message import GuildId, Position
 
@@ -110,6 +110,30 @@ BUILT_IN: tuple[Subscription, ...] = (
         ),
     ),
 )
+
+MEANING = "bus.meaning"
+"""First part of the names of `meaning_of`."""
+
+
+def meaning_of(guild_id: GuildId, origin: Position) -> Subscription:
+    """Has the bus compare a guild's events with its standing queries.
+
+    There is one for each guild that has any: nobody else's events are carried to the bus.
+    """
+    return Subscription(
+        f"{MEANING}:{guild_id}",
+        "bus",
+        (
+            "sage.incident.created",
+            "sage.task.created",
+            "sage.knowledge.created",
+            "sage.knowledge.updated",
+            "custom.*",
+        ),
+        guild_id=guild_id,
+        sink=PoolSink(pool="bus", batch=32),
+        origin=origin,
+    )
 
 
 def route(

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import orjson
 
 from actors.events import CustomEvent, StoredEvent, SubscriptionMatch
+from actors.runtime.message import Position
 
 SUBSCRIPTION = "bus.meaning"
-"""The built-in subscription by which events come here."""
+"""First part of the name of the subscription by which a guild's events come here."""
 
 MIN_SCORE = 0.5
 """Where a filter says nothing else."""
@@ -29,12 +30,14 @@ class StandingQueries:
         subscription_ids: whose they are.
         vectors: shape (queries, dimension), each of length 1.
         floors: shape (queries,), the lowest score that counts.
+        origins: where each of them begins; what happened before is not for it.
         wanted: what else each of them asks of an event; None: nothing.
     """
 
     subscription_ids: tuple[str, ...]
     vectors: Vectors
     floors: Vectors
+    origins: tuple[Position, ...]
     wanted: tuple[Callable[[StoredEvent], bool] | None, ...]
 
 
@@ -61,7 +64,7 @@ def matches(
                     score=round(float(scores[index, place]), 6),
                 )
                 for place in ranked
-                if _wants(queries.wanted[place], event)
+                if event.position > queries.origins[place] and _wants(queries.wanted[place], event)
             )
         )
     return found

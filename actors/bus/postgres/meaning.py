@@ -1,18 +1,20 @@
 """Standing queries and what they matched."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import orjson
 
+from actors.bus.store import Standing
 from actors.events import DeliverEvents, StoredEvent, SubscriptionMatched
-from actors.runtime.message import GuildId
+from actors.runtime.message import GuildId, Position
 from actors.storage import inbox, system_events
 from actors.storage.database import Database
 from actors.storage.system_events import SystemEvent
 
 _STANDING = """
-SELECT subscription_id, filter, meaning::text AS meaning FROM subscriptions
+SELECT subscription_id, filter, meaning::text AS meaning, origin_xid::text AS xid,
+       origin_seq AS seq
+FROM subscriptions
 WHERE guild_id = $1 AND meaning IS NOT NULL ORDER BY subscription_id
 """
 
@@ -29,14 +31,17 @@ class PostgresMeaningStore:
             revision: int = await tx.fetchval("SELECT revision FROM subscription_revision")
         return revision
 
-    async def standing(
-        self, guild_id: GuildId
-    ) -> Sequence[tuple[str, Mapping[str, Any], Sequence[float]]]:
+    async def standing(self, guild_id: GuildId) -> Sequence[Standing]:
         """All of the guild; their number is bounded."""
         async with self._database.read(guild_id) as tx:
             rows = await tx.fetch(_STANDING, guild_id)
         return [
-            (row["subscription_id"], orjson.loads(row["filter"]), orjson.loads(row["meaning"]))
+            Standing(
+                row["subscription_id"],
+                orjson.loads(row["filter"]),
+                orjson.loads(row["meaning"]),
+                Position(int(row["xid"]), row["seq"], self._database.epoch),
+            )
             for row in rows
         ]
 

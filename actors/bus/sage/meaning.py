@@ -10,7 +10,7 @@ from actors import events
 from actors.bus.domain import meaning
 from actors.bus.domain.meaning import StandingQueries, Vectors
 from actors.bus.sage.reading import CompileFilter
-from actors.bus.store import MeaningStore
+from actors.bus.store import MeaningStore, Standing
 from actors.events import DeliverEvents, StoredEvent, SubscriptionMatched
 from actors.runtime.message import Context, GuildId, Handlers
 from actors.settings import BusSettings
@@ -48,15 +48,17 @@ class MeaningSage:
         Raises:
             ElderGuildError: the embedder or the database is away; deliver again.
         """
-        if command.subscription != meaning.SUBSCRIPTION:
+        if not command.subscription.startswith(meaning.SUBSCRIPTION):
             raise LookupError(f"nobody here hears {command.subscription}")
         queries = await self._queries(command.context.caller.guild_id)
         if queries is None:
             return
+        begin = min(queries.origins)
         telling = [
             (event, text)
             for event in command.events
-            if (text := meaning.text_of(event, self._settings.meaning_chars)) is not None
+            if event.position > begin
+            and (text := meaning.text_of(event, self._settings.meaning_chars)) is not None
         ]
         if not telling:
             return
@@ -94,19 +96,18 @@ class MeaningSage:
         self._known.move_to_end(guild_id)
         return known[1]
 
-    def _compiled(
-        self, standing: Sequence[tuple[str, Mapping[str, Any], Sequence[float]]]
-    ) -> StandingQueries | None:
+    def _compiled(self, standing: Sequence[Standing]) -> StandingQueries | None:
         if not standing:
             return None
-        floors = [spec.get("min_score", meaning.MIN_SCORE) for _, spec, _ in standing]
+        floors = [one.filter_spec.get("min_score", meaning.MIN_SCORE) for one in standing]
         return StandingQueries(
-            subscription_ids=tuple(subscription_id for subscription_id, _, _ in standing),
-            vectors=np.array([vector for _, _, vector in standing], dtype=np.float32),
+            subscription_ids=tuple(one.subscription_id for one in standing),
+            vectors=np.array([one.vector for one in standing], dtype=np.float32),
             floors=np.array(floors, dtype=np.float32),
+            origins=tuple(one.origin for one in standing),
             wanted=tuple(
-                self._compile_filter(plain) if (plain := _plain(spec)) else None
-                for _, spec, _ in standing
+                self._compile_filter(plain) if (plain := _plain(one.filter_spec)) else None
+                for one in standing
             ),
         )
 

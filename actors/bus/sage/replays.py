@@ -57,9 +57,7 @@ class ReplaySage:
             raise NotFound("subscription", command.subscription)
         if isinstance(subscription.sink, SseSink):
             raise ValidationError("subscription", "is a stream: open it where it shall begin")
-        started = await self._store.start(
-            command, self._new_id("replay"), self._settings.max_replays
-        )
+        started = await self._store.start(command, self._new_id("rpl"), self._settings.max_replays)
         if started is None:
             raise Overloaded(self._settings.retry_after_s, "the number of running replays")
         self._nudge()

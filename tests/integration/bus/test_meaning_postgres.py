@@ -6,6 +6,7 @@ from actors.bus.postgres.meaning import PostgresMeaningStore
 from actors.bus.postgres.reading import PostgresReadingStore
 from actors.bus.postgres.subscriptions import PostgresSubscriptionStore
 from actors.events import DeliverEvents, SubscriptionMatch, SubscriptionMatched
+from actors.runtime.message import Position
 from actors.storage.database import Database
 from tests.fixtures.bus_builders import (
     GUILD,
@@ -42,10 +43,11 @@ async def test_standing_queries_are_those_of_the_guild_and_a_change_raises_the_r
         cause=put("theirs", context=context(OTHER_GUILD)),
     )
 
-    ((subscription_id, spec, vector),) = await meanings.standing(GUILD)
+    (one,) = await meanings.standing(GUILD)
 
-    assert (subscription_id, spec) == (asked.subscription_id, asked.filter_spec)
-    assert (vector[0], len(vector)) == (0.5, 384)
+    assert (one.subscription_id, one.filter_spec) == (asked.subscription_id, asked.filter_spec)
+    assert (one.vector[0], len(one.vector)) == (0.5, 384)
+    assert one.origin > Position(0, 0)
     assert await meanings.revision(GUILD) == before + 3
 
 

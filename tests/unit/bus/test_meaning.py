@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from actors.bus.domain import meaning
 from actors.bus.domain.meaning import StandingQueries, Vectors
 from actors.bus.sage.meaning import MeaningSage
+from actors.bus.store import Standing
 from actors.errors import DependencyUnavailable
 from actors.events import (
     DeliverEvents,
@@ -21,7 +22,7 @@ from actors.events import (
     TaskCreated,
 )
 from actors.runtime.local import LocalPool
-from actors.runtime.message import Context, GuildId
+from actors.runtime.message import Context, GuildId, Position
 from actors.settings import BusSettings
 from tests.fixtures.bus_builders import GUILD, context, key, new_event, stored_event
 
@@ -91,6 +92,7 @@ def queries(*vectors: Sequence[float], floor: float = 0.5) -> StandingQueries:
         subscription_ids=tuple(f"sub_{index}" for index in range(len(vectors))),
         vectors=np.array(vectors, dtype=np.float32),
         floors=np.full(len(vectors), floor, dtype=np.float32),
+        origins=(Position(0, 0),) * len(vectors),
         wanted=(None,) * len(vectors),
     )
 
@@ -126,21 +128,22 @@ def test_matches_are_those_of_comparing_one_by_one(
         )
 
 
+BEGINNING = Position(0, 0)
+
+
 class Store:
     """Standing queries of one guild, and what was committed."""
 
     def __init__(self) -> None:
         self.number = 1
-        self.standing_queries: list[tuple[str, Mapping[str, Any], Sequence[float]]] = []
+        self.standing_queries: list[Standing] = []
         self.committed: list[tuple[StoredEvent, SubscriptionMatched]] = []
         self.read = 0
 
     async def revision(self, guild_id: GuildId) -> int:
         return self.number
 
-    async def standing(
-        self, guild_id: GuildId
-    ) -> Sequence[tuple[str, Mapping[str, Any], Sequence[float]]]:
+    async def standing(self, guild_id: GuildId) -> Sequence[Standing]:
         self.read += 1
         return list(self.standing_queries)
 
@@ -149,8 +152,10 @@ class Store:
     ) -> None:
         self.committed += matched
 
-    def ask(self, name: str, vector: Sequence[float], **spec: Any) -> None:
-        self.standing_queries.append((name, {"similar_to": "…", **spec}, vector))
+    def ask(
+        self, name: str, vector: Sequence[float], origin: Position = BEGINNING, **spec: Any
+    ) -> None:
+        self.standing_queries.append(Standing(name, {"similar_to": "…", **spec}, vector, origin))
         self.number += 1
 
 
@@ -194,7 +199,7 @@ def pool(store: Store, embedder: Embedder) -> LocalPool:
     return LocalPool(sage.handlers())
 
 
-def delivered(*data: str, subscription: str = "bus.meaning") -> DeliverEvents:
+def delivered(*data: str, subscription: str = "bus.meaning:g") -> DeliverEvents:
     return DeliverEvents(
         context=context(GUILD),
         command_id=key(),
@@ -247,6 +252,21 @@ async def test_score_and_types_of_the_filter_count(pool: LocalPool, store: Store
 
     ((_, said),) = store.committed
     assert [one.subscription_id for one in said.matches] == ["sub_own"]
+
+
+async def test_what_happened_before_a_subscription_begins_is_not_for_it(
+    pool: LocalPool, store: Store, embedder: Embedder
+) -> None:
+    store.ask("sub_later", (1, 0), origin=Position(1, 1))
+
+    await pool.ask(delivered('"disk full"'))
+    store.ask("sub_before", (1, 0), origin=Position(0, 9))
+    before = list(embedder.texts)
+    await pool.ask(delivered('"disk full"'))
+
+    ((_, said),) = store.committed
+    assert before == []
+    assert [one.subscription_id for one in said.matches] == ["sub_before"]
 
 
 async def test_an_embedder_that_is_away_has_the_batch_delivered_again(
