@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import ray
 import structlog
 from ray.actor import ActorHandle
+from ray.exceptions import RayError
 
 from actors import clock, metrics
 from actors.errors import ElderGuildError
@@ -25,10 +26,10 @@ from actors.router.share import Share
 from actors.router.sinks.factory import Sinks
 from actors.runtime import logs
 from actors.runtime.pools import Pools
-from actors.runtime.ray_cluster import router_names
+from actors.runtime.ray_cluster import ROUTER, router_names
 from actors.settings import GuildSettings, settings
 from actors.storage.database import Database
-from actors.storage.layout import adopt
+from actors.storage.layout import adopt, present
 from actors.storage.leaders import Leaders, LeadershipLost, Lease
 from actors.storage.streams import LiveTail, recent
 
@@ -69,10 +70,10 @@ class RouterActor:
     it runs on the actor's event loop.
     """
 
-    def __init__(self, index: int = 0) -> None:
+    def __init__(self, index: int = 0, parts: int | None = None) -> None:
         self._settings = settings()
         logs.configure(self._settings.log_level)
-        self._share = Share(index, self._settings.router.partitions)
+        self._share = Share(index, parts or self._settings.router.partitions)
         self._name = router_names(self._share.of)[index]
         self._incarnation = clock.new_id("run")
         self._pools = Pools(self._settings)
@@ -81,6 +82,7 @@ class RouterActor:
         self._sinks: Sinks | None = None
         self._tail: LiveTail | None = None
         self._epoch = 0
+        self._has_led = False
         self._nudges = 0
         self._work = asyncio.create_task(self._lead_for_ever())
 
@@ -97,6 +99,10 @@ class RouterActor:
         return RouterHealth(
             self._incarnation, self._relay is not None, self._epoch, metrics.samples()
         )
+
+    async def parts(self) -> int:
+        """Over how many routers it believes the log to be spread."""
+        return self._share.of
 
     async def snapshot(self) -> RouterSnapshot:
         """Lag, age and dead letters of each subscription; asks the database.
@@ -151,13 +157,26 @@ class RouterActor:
             lease = await leaders.acquire(self._name, holder, unless_renewed_within_s=patience_s)
             if lease is None:
                 return
-            if await adopt(database, lease, self._share.of):
-                _log.info("log_spread_anew", routers=self._share.of)
+            if not await self._may_route(database, lease):
+                return
             self._epoch = lease.epoch
             _log.info("router_leads", name=self._name, epoch=lease.epoch, run=self._incarnation)
             await self._relay_under(database, lease)
         finally:
             await database.close()
+
+    async def _may_route(self, database: Database, lease: Lease) -> bool:
+        """Whether the log is spread over as many routers as this one believes.
+
+        Who is started says how many there are. Who has led before and was deposed does not: the
+        number was changed by somebody newer, and the two would take turns for ever.
+        """
+        if self._has_led:
+            return await present(database) == self._share.of
+        if await adopt(database, lease, self._share.of):
+            _log.info("log_spread_anew", routers=self._share.of)
+        self._has_led = True
+        return True
 
     async def _relay_under(self, database: Database, lease: Lease) -> None:
         tail = self._open_tail(database)
@@ -211,6 +230,8 @@ def start_routers(guild: GuildSettings) -> "list[ActorHandle[RouterActor]]":
         guild: for names and places only; the actors read their own environment, so that no
             secret becomes part of what Ray keeps to start an actor again.
     """
+    parts = guild.router.partitions
+    _end_those_of_another_number(guild)
     actor: Any = ray.remote(RouterActor)
     return [
         actor.options(
@@ -223,6 +244,31 @@ def start_routers(guild: GuildSettings) -> "list[ActorHandle[RouterActor]]":
             num_cpus=guild.router.num_cpus,
             memory=guild.router.memory_mib << 20,
             resources={} if index else {_HEAD: 0.001},
-        ).remote(index)
-        for index, name in enumerate(router_names(guild.router.partitions))
+        ).remote(index, parts)
+        for index, name in enumerate(router_names(parts))
     ]
+
+
+def _end_those_of_another_number(guild: GuildSettings) -> None:
+    """Routers that were started when there were more, or fewer: started again they would insist."""
+    namespace, parts = guild.ray_namespace, guild.router.partitions
+    for one in ray.util.list_named_actors(all_namespaces=True):
+        name = one["name"]
+        if one["namespace"] != namespace or name.partition("/")[0] != ROUTER:
+            continue
+        try:
+            former = ray.get_actor(name, namespace=namespace)
+        except ValueError:
+            continue  # gone meanwhile
+        answer_s = guild.runtime.health_timeout_s
+        if name not in router_names(parts) or _parts_of(former, answer_s) != parts:
+            _log.info("router_ended", name=name, routers=parts)
+            ray.kill(former)
+
+
+def _parts_of(router: Any, answer_s: float) -> int | None:
+    try:
+        parts: int = ray.get(router.parts.remote(), timeout=answer_s)
+    except RayError:
+        return None
+    return parts

@@ -22,6 +22,13 @@ CROSS JOIN generate_series(0, $1::int - 1) AS part
 """
 
 
+async def present(database: Database) -> int:
+    """Over how many routers the log is spread."""
+    async with database.across_guilds() as tx:
+        parts: int = await tx.fetchval("SELECT router_partitions FROM log_state")
+    return parts
+
+
 async def adopt(database: Database, lease: Lease, parts: int) -> bool:
     """Spreads the cursors over so many routers, unless they are already; whether it changed.
 
