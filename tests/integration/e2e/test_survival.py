@@ -50,6 +50,9 @@ async def assert_it_happens_once(stack: Stack, deaths: Mapping[str, str]) -> Non
         distinct_runbook_steps=steps,
         action_tasks=1,
         correlations=1,
+        tasks_nobody_will_do=0,
+        loops_completed=1,
+        loop_ends=1,
         dead_letters=0,
     )
 
