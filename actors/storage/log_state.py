@@ -27,7 +27,9 @@ class LogMoved(RuntimeError):
         )
 
 
-async def present_epoch(source: "asyncpg.Pool[asyncpg.Record]") -> int:
+async def present_epoch(
+    source: "asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]",
+) -> int:
     """The epoch of the log in this database.
 
     Raises:

@@ -7,6 +7,8 @@ from importlib import resources
 
 import asyncpg
 
+from actors.storage.log_state import LogMoved, present_epoch
+
 _FILE = re.compile(r"(\d{3})_[a-z0-9_]+\.sql")
 _LOCK = 0x6775696C64  # "guild": two migrators wait for each other
 
@@ -49,13 +51,15 @@ async def migrate(owner_url: str, *, timeout_s: float = 60.0) -> list[str]:
 
     Raises:
         MigrationError: roles or the ``vector`` extension are missing, an applied file was changed,
-            or the database is newer than this version.
+            the database is newer than this version, or was restored from another server.
     """
     connection = await asyncpg.connect(owner_url, command_timeout=timeout_s)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await _check_ground(connection)
-        return await _apply_missing(connection, shipped())
+        applied = await _apply_missing(connection, shipped())
+        await _check_at_home(connection)
+        return applied
     finally:
         await connection.close()
 
@@ -74,6 +78,13 @@ async def _check_ground(connection: "asyncpg.Connection[asyncpg.Record]") -> Non
             "the database has no `vector` extension: install pgvector on the server and run "
             "CREATE EXTENSION vector as a superuser"
         )
+
+
+async def _check_at_home(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    try:
+        await present_epoch(connection)
+    except LogMoved as moved:
+        raise MigrationError(str(moved)) from moved
 
 
 async def _apply_missing(
