@@ -306,7 +306,8 @@ async def test_an_id_that_could_forge_a_log_line_is_replaced(
 
 
 @pytest.mark.parametrize(
-    "position", ["", "x", "1", "1-", "-1-1", "1-1-1", "9" * 30 + "-1", "1-1\n"]
+    "position",
+    ["", "x", "1", "1-1", "1-1-", "-1-1-1", "1-1-1-1", "1-" + "9" * 30 + "-1", "1-1-1\n"],
 )
 async def test_a_position_that_is_none_is_422(client: httpx.AsyncClient, position: str) -> None:
     answer = await post(client, {"query": "a", "min_position": position}, SEARCH)
