@@ -171,8 +171,13 @@ class BusSettings(_Section):
     max_backoff_s: float = Field(default=3_600.0, gt=0)
     max_in_flight: int = Field(default=1_000, ge=1, description="deliveries of one subscription")
     max_pull: int = Field(default=500, ge=1)
-    pull_wait_s: float = Field(default=20.0, gt=0)
+    pull_wait_s: float = Field(
+        default=10.0, gt=0, description="below gateway.request_timeout_s, which contains it"
+    )
     pull_poll_s: float = Field(default=0.1, gt=0)
+    max_waiting_pulls: int = Field(
+        default=100, ge=1, description="in a member; what is there is given out all the same"
+    )
     max_pull_backlog: int = Field(
         default=20_000, ge=1, description="lines that wait; then the router waits"
     )
@@ -422,6 +427,12 @@ class GuildSettings(BaseSettings):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     index: IndexSettings = IndexSettings()
     stack: StackSettings = StackSettings()
+
+    @model_validator(mode="after")
+    def _waits_end_in_time(self) -> Self:
+        if self.bus.pull_wait_s >= self.gateway.request_timeout_s:
+            raise ValueError("bus.pull_wait_s is not below gateway.request_timeout_s")
+        return self
 
     @model_validator(mode="after")
     def _production_is_strict(self) -> Self:

@@ -14,8 +14,8 @@ from actors.bus.messages import (
     Subscription,
 )
 from actors.bus.sage.reading import patience_s
-from actors.bus.store import PullStore, SubscriptionStore
-from actors.errors import NotFound, ValidationError
+from actors.bus.store import Leased, PullStore, SubscriptionStore
+from actors.errors import NotFound, Overloaded, ValidationError
 from actors.runtime.message import Context, Handlers
 from actors.settings import BusSettings
 
@@ -23,7 +23,11 @@ _REASON = 500
 
 
 class PullSage:
-    """Serves who pulls. Keeps only how much the routine lanes are owed."""
+    """Serves who pulls. Keeps only how much the routine lanes are owed.
+
+    Attributes:
+        waiting: pulls that found nothing yet.
+    """
 
     def __init__(
         self,
@@ -39,32 +43,31 @@ class PullSage:
         self._settings = settings
         self._shares = pulling.Shares(lane_share, settings.max_subscriptions)
         self._sleep = sleep
+        self.waiting = 0
 
     def handlers(self) -> Handlers:
         """Which method answers which message."""
         return {PullEvents: self.pull, AckEvents: self.ack, NackEvents: self.nack}
 
     async def pull(self, command: PullEvents) -> tuple[PulledEvent, ...]:
-        """What may go now; waits between looks, and each look is a transaction of its own."""
-        limit = command.max_events
-        if not 1 <= limit <= self._settings.max_pull:
+        """What may go now; waits between looks, and each look is a transaction of its own.
+
+        Raises:
+            Overloaded: there is nothing now, and too many wait already.
+        """
+        if not 1 <= command.max_events <= self._settings.max_pull:
             raise ValidationError("max_events", f"is not between 1 and {self._settings.max_pull}")
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + patience_s(command.wait_s, self._settings.pull_wait_s)
-        while True:
-            subscription = await self._pulled(command.context, command.name)
-            again = False
-            if subscription.state == "active":
-                routine = self._shares.routine(subscription.subscription_id, limit)
-                leased = await self._store.lease(command.context, subscription, limit, routine)
-                if leased.events:
-                    return leased.events
-                again = leased.again
-            left_s = ends_at - loop.time()
-            if left_s <= 0:
-                return ()
-            if not again:
-                await self._sleep(min(self._settings.pull_poll_s, left_s))
+        ends_at = _now_s() + patience_s(command.wait_s, self._settings.pull_wait_s)
+        found = await self._look(command)
+        if found.events or _now_s() >= ends_at:
+            return found.events
+        if self.waiting >= self._settings.max_waiting_pulls:
+            raise Overloaded(self._settings.retry_after_s, "the number of pulls that wait")
+        self.waiting += 1
+        try:
+            return await self._wait(command, found, ends_at)
+        finally:
+            self.waiting -= 1
 
     async def ack(self, command: AckEvents) -> None:
         """They took effect. A repeat is recognised by the attempts themselves."""
@@ -87,6 +90,23 @@ class PullSage:
         ]
         await self._store.nack(command.context, subscription, given, delays_s, reason)
 
+    async def _wait(
+        self, command: PullEvents, found: Leased, ends_at: float
+    ) -> tuple[PulledEvent, ...]:
+        while not found.events and (left_s := ends_at - _now_s()) > 0:
+            if not found.again:
+                await self._sleep(min(self._settings.pull_poll_s, left_s))
+            found = await self._look(command)
+        return found.events
+
+    async def _look(self, command: PullEvents) -> Leased:
+        subscription = await self._pulled(command.context, command.name)
+        if subscription.state != "active":
+            return Leased(events=(), again=False)
+        limit = command.max_events
+        routine = self._shares.routine(subscription.subscription_id, limit)
+        return await self._store.lease(command.context, subscription, limit, routine)
+
     async def _pulled(self, context: Context, name: str) -> Subscription:
         found = await self._subscriptions.load(context.caller.guild_id, name)
         if found is None:
@@ -94,3 +114,7 @@ class PullSage:
         if not isinstance(found.sink, PullSink):
             raise ValidationError("name", "is no subscription that is pulled")
         return found
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

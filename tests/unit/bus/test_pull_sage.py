@@ -1,5 +1,6 @@
 """Pulling, acknowledging, waiting."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from actors.bus.domain import pulling
 from actors.bus.domain.pulling import Loan
 from actors.bus.messages import AckEvents, DeliveryPolicy, NackEvents, PullEvents, SseSink
 from actors.bus.sage.pulling import PullSage
-from actors.errors import LateAck, NotFound, ValidationError
+from actors.errors import LateAck, NotFound, Overloaded, ValidationError
 from actors.runtime.local import LocalPool
 from actors.runtime.message import Command
 from actors.settings import BusSettings
@@ -102,6 +103,32 @@ async def test_who_waits_gets_what_arrives_meanwhile(pool: LocalPool, sleeps: Sl
 async def test_who_does_not_wait_gets_nothing_at_once(pool: LocalPool, sleeps: Sleeps) -> None:
     assert await pool.ask(pull()) == ()
     assert sleeps.pauses == []
+
+
+async def test_only_so_many_wait_and_the_others_get_what_there_is_or_are_told_to_come_back(
+    pulls: MemoryPullStore, subscriptions: MemorySubscriptionStore
+) -> None:
+    end = asyncio.Event()
+
+    async def until_the_end(_: float) -> None:
+        await end.wait()
+
+    settings = BusSettings(max_waiting_pulls=1)
+    sage = PullSage(pulls, subscriptions, settings, lane_share=0.25, sleep=until_the_end)
+    pool = LocalPool(sage.handlers())
+    first = asyncio.create_task(pool.ask(pull(wait_s=0.01)))
+    while not sage.waiting:  # noqa: ASYNC110  # the first look takes a few turns of the loop
+        await asyncio.sleep(0)
+
+    with pytest.raises(Overloaded):
+        await pool.ask(pull(wait_s=10.0))
+    pulls.lines.append(line())
+    (pulled,) = await pool.ask(pull(wait_s=10.0))
+    end.set()
+
+    assert pulled.event == pulls.lines[0].event
+    assert await first == ()
+    assert sage.waiting == 0
 
 
 async def test_a_line_that_is_put_away_does_not_cost_a_pause(

@@ -78,3 +78,8 @@ def test_a_pool_cannot_be_larger_than_its_largest(monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(ValidationError, match="min_size is above max_size"):
         GuildSettings()
+
+
+def test_a_pull_cannot_wait_longer_than_its_request() -> None:
+    with pytest.raises(ValidationError, match="pull_wait_s is not below"):
+        GuildSettings.model_validate({"bus": {"pull_wait_s": 15.0}})
