@@ -229,11 +229,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionInfo:
-    """A subscription and how it stands. ``secret`` is there once: when a webhook was made."""
+    """A subscription and how it stands.
+
+    Attributes:
+        secret: there once: when a webhook was made, or its secret rotated.
+        made: by the command that is answered; there was none before.
+    """
 
     subscription: Subscription
     progress: Progress
     secret: str | None = None
+    made: bool = field(default=False, compare=False)
 
 
 Origin = Literal["beginning", "end"] | Position | datetime

@@ -71,6 +71,8 @@ class SubscriptionStore(Protocol):
     ) -> SubscriptionInfo:
         """Writes it, raises the revision that the router watches, and records the reply.
 
+        The reply says whether it was made.
+
         Args:
             changed: version 1: there must be none yet; else the version before must be there. A
                 generation that is new forgets what waited to be pulled under the one before.

@@ -1,6 +1,7 @@
 """Subscriptions in PostgreSQL. Every change raises the revision that the router watches."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -102,7 +103,8 @@ class PostgresSubscriptionStore:
         async with self._database.transaction(guild_id) as tx:
             await _write(tx, guild_id, changed, origin, meaning)
             await tx.execute(_RAISE)
-            (info,) = await progress.informed(tx, guild_id, [changed], self._max_lag)
+            (found,) = await progress.informed(tx, guild_id, [changed], self._max_lag)
+            info = replace(found, made=changed.version == 1)
             await inbox.record(tx, cause, info)  # without a secret: it is shown once
         return info
 
