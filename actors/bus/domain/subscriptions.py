@@ -118,6 +118,15 @@ def checked_name(value: str) -> str:
     return value
 
 
+def check_may_touch(existing: Subscription, caller: Caller) -> None:
+    """Raises `NotAuthorized` for a pool's subscription, unless an administrator asks.
+
+    Where it begins, stops or hears again is what the pool's actors do for the whole guild.
+    """
+    if isinstance(existing.sink, PoolSink) and not caller.may(Permission.ADMIN):
+        raise NotAuthorized(Permission.ADMIN)
+
+
 def check_sink(sink: Sink, caller: Caller, pools: frozenset[str], bounds: BusSettings) -> None:
     """What can be said of a sink without asking anybody; an address is asked later.
 

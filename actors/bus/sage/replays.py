@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 from actors import checks, clock
+from actors.bus.domain.subscriptions import check_may_touch
 from actors.bus.messages import (
     CancelReplay,
     GetReplay,
@@ -55,6 +56,7 @@ class ReplaySage:
         subscription = await self._subscriptions.load(guild_id, command.subscription)
         if subscription is None:
             raise NotFound("subscription", command.subscription)
+        check_may_touch(subscription, command.context.caller)
         if isinstance(subscription.sink, SseSink):
             raise ValidationError("subscription", "is a stream: open it where it shall begin")
         started = await self._store.start(command, self._new_id("rpl"), self._settings.max_replays)

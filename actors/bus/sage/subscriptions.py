@@ -179,9 +179,11 @@ class SubscriptionSage:
         return found
 
     async def _existing(self, context: Context, name: str) -> Subscription:
+        """One that the caller is about to change."""
         found = await self._store.load(_guild(context), name)
         if found is None:
             raise NotFound("subscription", name)
+        subscriptions.check_may_touch(found, context.caller)
         return found
 
     def _with_secret(self, info: SubscriptionInfo) -> SubscriptionInfo:

@@ -9,13 +9,20 @@ from actors.bus.messages import (
     GetReplay,
     ListDeadLetters,
     ListReplays,
+    PoolSink,
     SseSink,
 )
 from actors.bus.sage.letters import DeadLetterSage
 from actors.bus.sage.replays import ReplaySage
-from actors.errors import InvalidTransition, NotFound, Overloaded, ValidationError
+from actors.errors import (
+    InvalidTransition,
+    NotAuthorized,
+    NotFound,
+    Overloaded,
+    ValidationError,
+)
 from actors.runtime.local import LocalPool
-from actors.runtime.message import Message
+from actors.runtime.message import Message, Permission
 from actors.settings import BusSettings
 from tests.fixtures.bus_builders import (
     GUILD,
@@ -59,7 +66,11 @@ async def pool(letters: MemoryDeadLetterStore, nudges: Nudges) -> LocalPool:
         MemorySubscriptionStore(),
         BusSettings(max_redrive=2, max_replays=1, max_replay_speed=10),
     )
-    for one in (new_subscription(), new_subscription("shown", sink=SseSink())):
+    for one in (
+        new_subscription(),
+        new_subscription("shown", sink=SseSink()),
+        new_subscription("worked", sink=PoolSink(pool="task")),
+    ):
         await subscriptions.commit(one, origin="end", meaning=None, cause=put())
     replays = ReplaySage(MemoryReplayStore(), subscriptions, settings, nudge=nudges)
     return LocalPool(
@@ -117,6 +128,15 @@ async def test_a_replay_is_of_a_subscription_of_the_guild(pool: LocalPool) -> No
     for missing in (start(subscription="nobody"), start(context=context(OTHER_GUILD))):
         with pytest.raises(NotFound):
             await pool.ask(missing)
+
+
+async def test_what_a_pool_hears_again_is_for_administrators_to_say(pool: LocalPool) -> None:
+    elder = context(GUILD, *(frozenset(Permission) - {Permission.ADMIN}))
+
+    with pytest.raises(NotAuthorized):
+        await pool.ask(start(subscription="worked", context=elder))
+
+    assert (await pool.ask(start(subscription="worked"))).state == "running"
 
 
 async def test_a_replay_is_started_found_and_cancelled(pool: LocalPool, nudges: Nudges) -> None:

@@ -180,6 +180,23 @@ async def test_a_pool_needs_an_administrator(pool: LocalPool) -> None:
     assert (await pool.ask(put(sink=PoolSink(pool="task")))).subscription.version == 1
 
 
+@pytest.mark.parametrize(
+    "message", [PauseSubscription, ResumeSubscription, RotateSecret, DeleteSubscription]
+)
+async def test_what_a_pool_hears_is_changed_by_administrators_only(
+    pool: LocalPool, store: MemorySubscriptionStore, message: type[PauseSubscription]
+) -> None:
+    made = await pool.ask(put(sink=PoolSink(pool="task")))
+    elder = context(GUILD, *(frozenset(Permission) - {Permission.ADMIN}))
+
+    with pytest.raises(NotAuthorized):
+        await pool.ask(message(context=elder, command_id=key(), name="orders"))
+    with pytest.raises(NotAuthorized):
+        await pool.ask(SeekSubscription(context=elder, command_id=key(), name="orders", to="end"))
+
+    assert await store.load(GUILD, "orders") == made.subscription
+
+
 async def test_a_guild_has_so_many_and_not_more(pool: LocalPool) -> None:
     await pool.ask(put("a"))
     await pool.ask(put("b"))
