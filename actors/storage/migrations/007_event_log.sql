@@ -225,7 +225,7 @@ CREATE INDEX pull_deliveries_waiting ON pull_deliveries (subscription, aggregate
     WHERE finished_at IS NULL;
 CALL guild_protect('pull_deliveries');
 CREATE POLICY every_delivery ON pull_deliveries TO guild_log USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, DELETE ON pull_deliveries TO guild_log;
+GRANT SELECT, INSERT, UPDATE, DELETE ON pull_deliveries TO guild_log;
 
 -- Dead letters keep the whole line of the log: it outlives the partition it came from.
 ALTER TABLE dead_letters
