@@ -34,6 +34,8 @@ class Rule:
         body: what is read of the request.
         key_required: ``Idempotency-Key`` must be there, because the route creates or publishes.
         if_match: ``If-Match`` must be there, because the route replaces or deletes.
+        makes: the route makes what is not there yet, so ``If-Match`` may be absent, and
+            ``If-None-Match: *`` asks that there be none.
     """
 
     needs: frozenset[Permission] = frozenset()
@@ -41,6 +43,7 @@ class Rule:
     body: Body = Body.NONE
     key_required: bool = False
     if_match: bool = False
+    makes: bool = False
 
 
 def _needs(*permissions: Permission) -> frozenset[Permission]:
@@ -53,6 +56,12 @@ _INCIDENT = _needs(Permission.WRITE, Permission.INCIDENT)
 _TASK = _needs(Permission.WRITE, Permission.TASK)
 _KNOWLEDGE = _needs(Permission.WRITE, Permission.KNOWLEDGE)
 _RAG = _needs(Permission.WRITE, Permission.RAG)
+# An event tells of its entity whatever the entity's access level, so what shows events is for
+# those who may read them all: elders. `delete` is what elders have and users have not.
+_HEAR = _needs(Permission.READ, Permission.DELETE)
+# A subscription, a replay, a redrive or a timer makes events reach somebody: the same, and `write`.
+# Pulling and acknowledging move a subscription on, so they need as much as declaring it.
+_DECLARE = _HEAR | {Permission.WRITE}
 _PUBLIC = Rule(public=True)
 
 
@@ -144,6 +153,16 @@ _ROUTES: dict[str, Rule] = {
     f"GET {API}/rag/index": _read(),
     f"POST {API}/rag/search": Rule(needs=_ASK, body=Body.JSON),
     f"POST {API}/rag/query": Rule(needs=_ASK, body=Body.JSON),
+    # What is declared is configuration. Of a webhook's address only elders see more than the host.
+    f"GET {API}/subscriptions": _read(),
+    f"GET {API}/subscriptions/{{name}}": _read(),
+    f"PUT {API}/subscriptions/{{name}}": Rule(needs=_DECLARE, body=Body.JSON, makes=True),
+    f"DELETE {API}/subscriptions/{{name}}": Rule(needs=_DECLARE, if_match=True),
+    f"POST {API}/subscriptions/{{name}}:pause": _verb(_DECLARE, Body.NONE),
+    f"POST {API}/subscriptions/{{name}}:resume": _verb(_DECLARE, Body.NONE),
+    # A second seek is heard a second time, and a second rotation retires the secret in use.
+    f"POST {API}/subscriptions/{{name}}:seek": _create(_DECLARE),
+    f"POST {API}/subscriptions/{{name}}:rotate-secret": _create(_DECLARE, Body.NONE),
 }
 
 ACCESS: Mapping[str, Rule] = MappingProxyType(_ROUTES)

@@ -22,7 +22,16 @@ from serve_app.edge import Edge, problem_response
 from serve_app.problems import FieldError, Problem, problem_of
 from serve_app.readiness import PoolOf, Readiness
 from serve_app.route import GuildRoute
-from serve_app.routes import incident, intake, knowledge, oauth, rag, system, task
+from serve_app.routes import (
+    incident,
+    intake,
+    knowledge,
+    oauth,
+    rag,
+    subscription,
+    system,
+    task,
+)
 from serve_app.tokens import Tokens, key_ring
 
 _ROUTERS = (
@@ -33,6 +42,7 @@ _ROUTERS = (
     task.router,
     knowledge.router,
     rag.router,
+    subscription.router,
 )
 _MAX_ERRORS = 20
 
@@ -166,6 +176,7 @@ def _reason(error: Any) -> str:
 _REASONS = {
     "extra_forbidden": "is not a field of this",
     "json_invalid": "is not well-formed JSON",
+    "union_tag_invalid": "is of a kind that there is not",
     "datetime_from_date_parsing": "is no time",
     "datetime_parsing": "is no time",
     "datetime_object_invalid": "is no time",

@@ -25,6 +25,13 @@ _IF_MATCH = {
     "schema": {"type": "string"},
     "example": '"3"',
 }
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "There must be none yet.",
+    "schema": {"type": "string", "const": "*"},
+    "example": "*",
+}
 
 
 def build(app: FastAPI) -> Document:
@@ -51,7 +58,10 @@ def names(document: Document) -> frozenset[str]:
     """Every name that our API gives to anything; what is none of them was made up by a client."""
     found = {"body", "query", "path", "header"}
     for schema in document.get("components", {}).get("schemas", {}).values():
-        found.update(schema.get("properties", ()))
+        properties = schema.get("properties", {})
+        found.update(properties)
+        for one in properties.values():  # which of several it is also stands in a pointer
+            found.update(one.get("discriminator", {}).get("mapping", ()))
     for _, operation in _operations(document):
         found.update(parameter["name"] for parameter in operation.get("parameters", ()))
     return frozenset(found)
@@ -79,5 +89,7 @@ def _complete(operation: dict[str, Any], method: str, rule: Rule) -> None:
         parameters.append({**_KEY, "required": False})
     if rule.if_match:
         parameters.append({**_IF_MATCH, "required": True})
+    if rule.makes:
+        parameters += [{**_IF_MATCH, "required": False}, {**_IF_NONE_MATCH, "required": False}]
     if not parameters:
         del operation["parameters"]

@@ -4,6 +4,7 @@ Nothing here repeats what the client sent: no values, no paths, only our own wor
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from actors.clock import ID_PATTERN
 from actors.errors import (
     Cycle,
     DeadlineExceeded,
@@ -67,6 +69,7 @@ _CODES = {
     503: "overloaded",
 }
 _RETRY_AFTER_S = 1.0
+_EVENT_ID = re.compile(ID_PATTERN)
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -120,7 +123,7 @@ def problem_of(error: ElderGuildError, *, conditional: bool = False) -> Problem:
     detail, code = str(error), error.code
     match error:
         case VersionConflict() if conditional:
-            return Problem(412, "the entity has another version than If-Match says")
+            return Problem(412, "the entity is not at the version that the request expects")
         case ValidationError():
             errors = (FieldError(error.field, error.reason),)
             return Problem(status, "the request is not valid", code=code, errors=errors)
@@ -130,6 +133,8 @@ def problem_of(error: ElderGuildError, *, conditional: bool = False) -> Problem:
             return Problem(
                 status, "this would close a ring", code=code, extra={"cycle": list(error.ids)}
             )
+        case LateAck() if _EVENT_ID.fullmatch(error.event_id):
+            return Problem(status, detail, code=code, extra={"event_id": error.event_id})
         case Overloaded():
             return Problem(status, detail, code=code, headers=retry_after(error.retry_after_s))
         case _ if status == 500:

@@ -122,7 +122,12 @@ def _key(headers: Headers, rule: Rule) -> str | None:
 
 
 def _version(headers: Headers, rule: Rule) -> int | None:
+    """The version that there must be; 0: there must be none."""
     given = headers.getlist("if-match")
+    if rule.makes and "if-none-match" in headers:
+        if given or headers.getlist("if-none-match") != ["*"]:
+            raise Problem(400, "If-None-Match is * here, and does not go with If-Match")
+        return 0
     if not given:
         if rule.if_match:
             raise Problem(428, "this request needs If-Match with the ETag of what it changes")

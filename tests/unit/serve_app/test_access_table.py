@@ -14,6 +14,10 @@ from serve_app.http import routes
 from serve_app.route import new_router
 from tests.fixtures.gateway import app_over
 
+BUS = {"subscriptions", "deadletters", "replays", "timers", "erasures"}
+SHOWING_EVENTS = ("deadletters", "timers")
+ELDER = {Permission.READ, Permission.DELETE}
+
 
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
@@ -61,7 +65,8 @@ def test_every_other_route_needs_a_permission_and_no_reading_route_can_write() -
             continue
         assert rule.needs, route
         if route.startswith("GET "):
-            assert rule.needs == {Permission.READ}, route
+            hears = route.removeprefix("GET /api/v1/").startswith(SHOWING_EVENTS)
+            assert rule.needs == (ELDER if hears else {Permission.READ}), route
             assert rule.body is Body.NONE, route
 
 
@@ -74,9 +79,17 @@ def test_whatever_changes_a_sage_needs_that_sages_permission() -> None:
         "rag": Permission.RAG,
     }
     for route, rule in ACCESS.items():
-        area = re.match(r"(?:POST|PATCH|DELETE) /api/v1/(\w+)", route)
-        if area is not None:
+        area = re.match(r"(?:POST|PUT|PATCH|DELETE) /api/v1/(\w+)", route)
+        if area is not None and area[1] not in BUS:
             assert sages[area[1]] in rule.needs, route
+
+
+def test_what_makes_events_reach_somebody_is_an_elders_and_erasing_an_administrators() -> None:
+    for route, rule in ACCESS.items():
+        area = re.match(r"(?:POST|PUT|PATCH|DELETE) /api/v1/(\w+)", route)
+        if area is not None and area[1] in BUS:
+            elder = ELDER | {Permission.WRITE}
+            assert rule.needs == ({Permission.ADMIN} if area[1] == "erasures" else elder), route
 
 
 def test_what_replaces_or_deletes_needs_if_match() -> None:
@@ -86,7 +99,13 @@ def test_what_replaces_or_deletes_needs_if_match() -> None:
         if route.startswith(("PATCH ", "PUT ", "DELETE ")) and not rule.if_match
     }
 
-    assert without == {"DELETE /api/v1/tasks/{task_id}/relations/{kind}/{other_id}"}
+    assert without == {
+        "DELETE /api/v1/tasks/{task_id}/relations/{kind}/{other_id}",
+        "PUT /api/v1/subscriptions/{name}",
+    }
+    assert [route for route, rule in ACCESS.items() if rule.makes] == [
+        "PUT /api/v1/subscriptions/{name}"
+    ]
 
 
 def test_openapi_is_the_router_with_permissions_and_examples(app: FastAPI) -> None:
@@ -106,6 +125,7 @@ def test_openapi_is_the_router_with_permissions_and_examples(app: FastAPI) -> No
         names = {parameter["name"] for parameter in operation.get("parameters", [])}
         assert not rule.key_required or "Idempotency-Key" in names, route
         assert not rule.if_match or "If-Match" in names, route
+        assert not rule.makes or {"If-Match", "If-None-Match"} <= names, route
         for content in operation.get("requestBody", {}).get("content", {}).values():
             name = content["schema"].get("$ref", "").rpartition("/")[2]
             schema = document["components"]["schemas"].get(name, {})
