@@ -163,6 +163,10 @@ _ROUTES: dict[str, Rule] = {
     # A second seek is heard a second time, and a second rotation retires the secret in use.
     f"POST {API}/subscriptions/{{name}}:seek": _create(_DECLARE),
     f"POST {API}/subscriptions/{{name}}:rotate-secret": _create(_DECLARE, Body.NONE),
+    # What is lent is named by its attempt: repeats need no key.
+    f"POST {API}/subscriptions/{{name}}:pull": _verb(_DECLARE),
+    f"POST {API}/subscriptions/{{name}}:ack": _verb(_DECLARE),
+    f"POST {API}/subscriptions/{{name}}:nack": _verb(_DECLARE),
 }
 
 ACCESS: Mapping[str, Rule] = MappingProxyType(_ROUTES)

@@ -54,7 +54,7 @@ class Call:
     Attributes:
         route: method and path template.
         key: the client's ``Idempotency-Key``.
-        expected_version: from ``If-Match``.
+        expected_version: from ``If-Match``; 0: from ``If-None-Match: *``.
         request_hash: digest of method, address and canonical body; empty without a key.
     """
 
@@ -125,14 +125,17 @@ class Call:
 
     def reply(
         self,
-        view: View,
+        view: View | bytes,
         *,
         status: int = 200,
         version: int | None = None,
         position: Position | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """The answer: JSON, and in headers the entity's version and the log's position."""
+        """The answer: JSON, and in headers the entity's version and the log's position.
+
+        Bytes are JSON already, which carries events as they were published.
+        """
         response = Response(to_json(view), status, headers, _JSON)
         _mark(response, version, position)
         return response
@@ -143,7 +146,7 @@ class Call:
         _mark(response, None, position)
         return response
 
-    def page(self, view: View, path: str, next_cursor: str | None) -> Response:
+    def page(self, view: View | bytes, path: str, next_cursor: str | None) -> Response:
         """A page of a list, with a ``Link`` to the next one."""
         response = Response(to_json(view), 200, None, _JSON)
         if next_cursor is not None:
@@ -154,8 +157,10 @@ class Call:
         return response
 
 
-def to_json(view: View) -> bytes:
+def to_json(view: View | bytes) -> bytes:
     """The view as JSON; straight to bytes."""
+    if isinstance(view, bytes):
+        return view
     return view.__pydantic_serializer__.to_json(view)
 
 

@@ -27,6 +27,7 @@ from serve_app.routes import (
     intake,
     knowledge,
     oauth,
+    pulling,
     rag,
     subscription,
     system,
@@ -43,6 +44,7 @@ _ROUTERS = (
     knowledge.router,
     rag.router,
     subscription.router,
+    pulling.router,
 )
 _MAX_ERRORS = 20
 

@@ -82,6 +82,16 @@ def test_the_document_has_all_members_of_rfc_9457() -> None:
     }
 
 
+def test_a_late_acknowledgement_names_the_event_and_never_what_was_sent() -> None:
+    event_id = f"evt_{'0' * 26}"
+
+    named = orjson.loads(render(problem_of(errors.LateAck(event_id)), "req_1").body)
+    unknown = orjson.loads(render(problem_of(errors.LateAck("7-1.1")), "req_1").body)
+
+    assert named["event_id"] == event_id
+    assert "event_id" not in unknown
+
+
 def test_a_closed_ring_is_listed() -> None:
     body = orjson.loads(render(problem_of(errors.Cycle(("task_1", "task_2"))), "req_1").body)
 
