@@ -163,10 +163,19 @@ _ROUTES: dict[str, Rule] = {
     # A second seek is heard a second time, and a second rotation retires the secret in use.
     f"POST {API}/subscriptions/{{name}}:seek": _create(_DECLARE),
     f"POST {API}/subscriptions/{{name}}:rotate-secret": _create(_DECLARE, Body.NONE),
+    f"POST {API}/subscriptions/{{name}}:replay": _create(_DECLARE),
     # What is lent is named by its attempt: repeats need no key.
     f"POST {API}/subscriptions/{{name}}:pull": _verb(_DECLARE),
     f"POST {API}/subscriptions/{{name}}:ack": _verb(_DECLARE),
     f"POST {API}/subscriptions/{{name}}:nack": _verb(_DECLARE),
+    f"GET {API}/deadletters": Rule(needs=_HEAR),
+    # Only what waits is marked: a repeat marks nothing.
+    f"POST {API}/deadletters:redrive": _verb(_DECLARE),
+    f"POST {API}/deadletters:discard": _verb(_DECLARE),
+    f"GET {API}/replays": _read(),
+    f"POST {API}/replays": _create(_DECLARE),
+    f"GET {API}/replays/{{replay_id}}": _read(),
+    f"POST {API}/replays/{{replay_id}}:cancel": _verb(_DECLARE, Body.NONE),
 }
 
 ACCESS: Mapping[str, Rule] = MappingProxyType(_ROUTES)

@@ -23,12 +23,14 @@ from serve_app.problems import FieldError, Problem, problem_of
 from serve_app.readiness import PoolOf, Readiness
 from serve_app.route import GuildRoute
 from serve_app.routes import (
+    dead_letter,
     incident,
     intake,
     knowledge,
     oauth,
     pulling,
     rag,
+    replay,
     subscription,
     system,
     task,
@@ -45,6 +47,8 @@ _ROUTERS = (
     rag.router,
     subscription.router,
     pulling.router,
+    dead_letter.router,
+    replay.router,
 )
 _MAX_ERRORS = 20
 
