@@ -62,6 +62,8 @@ _HEAR = _needs(Permission.READ, Permission.DELETE)
 # A subscription, a replay, a redrive or a timer makes events reach somebody: the same, and `write`.
 # Pulling and acknowledging move a subscription on, so they need as much as declaring it.
 _DECLARE = _HEAR | {Permission.WRITE}
+# Erasure cannot be undone.
+_ADMIN = _needs(Permission.ADMIN)
 _PUBLIC = Rule(public=True)
 
 
@@ -176,6 +178,15 @@ _ROUTES: dict[str, Rule] = {
     f"POST {API}/replays": _create(_DECLARE),
     f"GET {API}/replays/{{replay_id}}": _read(),
     f"POST {API}/replays/{{replay_id}}:cancel": _verb(_DECLARE, Body.NONE),
+    # A timer shows the data of the event that it will be.
+    f"GET {API}/timers": Rule(needs=_HEAR),
+    f"POST {API}/timers": _create(_DECLARE),
+    f"GET {API}/timers/{{timer_id}}": Rule(needs=_HEAR),
+    f"POST {API}/timers/{{timer_id}}:cancel": _verb(_DECLARE, Body.NONE),
+    # A saga shows states and our own words, nothing of an entity but its id.
+    f"GET {API}/sagas": _read(),
+    f"GET {API}/sagas/{{saga_id}}": _read(),
+    f"POST {API}/erasures": _create(_ADMIN),
 }
 
 ACCESS: Mapping[str, Rule] = MappingProxyType(_ROUTES)

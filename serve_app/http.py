@@ -24,6 +24,7 @@ from serve_app.readiness import PoolOf, Readiness
 from serve_app.route import GuildRoute
 from serve_app.routes import (
     dead_letter,
+    erasure,
     incident,
     intake,
     knowledge,
@@ -31,9 +32,11 @@ from serve_app.routes import (
     pulling,
     rag,
     replay,
+    saga,
     subscription,
     system,
     task,
+    timer,
 )
 from serve_app.tokens import Tokens, key_ring
 
@@ -49,6 +52,9 @@ _ROUTERS = (
     pulling.router,
     dead_letter.router,
     replay.router,
+    timer.router,
+    saga.router,
+    erasure.router,
 )
 _MAX_ERRORS = 20
 

@@ -1,0 +1,27 @@
+"""Erasure over HTTP."""
+
+from pydantic import ConfigDict, Field
+
+from actors.bus.messages import EraseSubject
+from serve_app.call import Origin
+from serve_app.schemas.common import example
+from serve_app.strict import Line, Shown, Strict, View
+
+
+class ErasureIn(Strict):
+    """Whose key is destroyed: the ``datasubject`` that their events were published with."""
+
+    subject: Line = Field(max_length=500)
+
+    model_config = ConfigDict(json_schema_extra=example(subject="customer-4711"))
+
+    def to_message(self, origin: Origin) -> EraseSubject:
+        """The command."""
+        return EraseSubject(**origin, subject=self.subject)
+
+
+class ErasureView(View):
+    """The proof; it names the subject by a digest only."""
+
+    subject_digest: str
+    erased_at: Shown
