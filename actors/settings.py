@@ -6,6 +6,7 @@ underscores between the parts: ``GUILD_RUNTIME__MAX_BATCH=64``.
 
 import enum
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Self
 
@@ -166,6 +167,7 @@ class BusSettings(_Section):
     stream_buffer: int = Field(default=500, ge=1, description="events a slow SSE reader may owe")
     max_subscriptions: int = Field(default=2_000, ge=1, description="of one guild")
     max_stream_length: int = Field(default=100_000, ge=1, description="of a subscriber's stream")
+    max_webhook_batch: int = Field(default=100, ge=1, description="events of one request to it")
     max_ack_deadline_s: float = Field(default=3_600.0, ge=1)
     max_attempts: int = Field(default=100, ge=1, description="of one delivery, and its pauses")
     max_backoff_s: float = Field(default=3_600.0, gt=0)
@@ -253,6 +255,63 @@ class RouterSettings(_Section):
     stream_timeout_s: float = Field(default=1.0, gt=0)
     stream_retry_s: float = Field(default=2.0, gt=0, description="pause after Redis was away")
     stream_max_length: int = Field(default=10_000, ge=1, description="entries of the Redis tail")
+    stream_batch: int = Field(default=100, ge=1, description="entries of one write to a stream")
+    rest_after: int = Field(
+        default=10, ge=1, description="failures in a row, then a webhook or stream is left alone"
+    )
+    rest_s: float = Field(default=1.0, gt=0, description="the first rest; each further one doubles")
+    rest_max_s: float = Field(default=30.0, gt=0)
+
+
+class OutboundSettings(_Section):
+    """HTTP to addresses that somebody else names. Sizes in bytes."""
+
+    allow_http: bool = Field(default=False, description="for development: nothing is encrypted")
+    ports: tuple[int, ...] = Field(default=(443,), description="empty: every port")
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="called although they are not public"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="names that may lead anywhere; lower case"
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM: authorities trusted beside the public ones"
+    )
+    max_url_chars: int = Field(default=2_048, ge=16)
+    connect_timeout_s: float = Field(default=5.0, gt=0, description="name, connection and TLS")
+    timeout_s: float = Field(default=10.0, gt=0, description="of a whole exchange")
+    max_answer_bytes: int = Field(default=5 << 20, ge=0)
+    unread_bytes: int = Field(
+        default=64 << 10, ge=0, description="of an answer nobody wants, read to keep a connection"
+    )
+    unread_s: float = Field(default=1.0, gt=0)
+    max_connections: int = Field(default=256, ge=1, description="of one process")
+    max_idle_connections: int = Field(default=64, ge=0)
+    idle_s: float = Field(default=30.0, gt=0)
+    addresses_tried: int = Field(default=3, ge=1, description="of a name that has several")
+    resolver_threads: int = Field(default=4, ge=1, le=64)
+    retry_after_s: float = Field(default=1.0, gt=0, description="when all connections are in use")
+
+
+class WebhookSettings(_Section):
+    """Deliveries to addresses. Sizes in bytes."""
+
+    origin: str = Field(
+        default="elders-guild", description="as whom we ask and deliver: your public host name"
+    )
+    requests_per_minute: int = Field(
+        default=60_000, ge=1, description="what we ask for; the address says what it allows"
+    )
+    agree_timeout_s: float = Field(default=5.0, gt=0)
+    timeout_s: float = Field(
+        default=15.0, gt=0, description="of one request; a shorter ack deadline comes first"
+    )
+    requests_at_once: int = Field(default=8, ge=1, description="to one subscription's address")
+    max_request_bytes: int = Field(
+        default=1 << 20, ge=1024, description="of a batch; a larger one is several requests"
+    )
+    retry_after_s: float = Field(default=5.0, gt=0, description="after a 429 that does not say")
+    max_retry_after_s: float = Field(default=3_600.0, gt=0, description="the longest we obey")
 
 
 class GatewaySettings(_Section):
@@ -420,6 +479,8 @@ class GuildSettings(BaseSettings):
     log: LogSettings = LogSettings()
     bus: BusSettings = BusSettings()
     saga: SagaSettings = SagaSettings()
+    outbound: OutboundSettings = OutboundSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     gateway: GatewaySettings = GatewaySettings()
     identity: IdentitySettings = IdentitySettings()
     incident: IncidentSettings = IncidentSettings()

@@ -1,0 +1,1 @@
+"""HTTP to addresses that somebody else names: one client, and the one place that says which."""
