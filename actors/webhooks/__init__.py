@@ -1,0 +1,1 @@
+"""What sender and receiver of a webhook agree upon: consent, signatures, the meaning of answers."""
