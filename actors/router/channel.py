@@ -11,7 +11,7 @@ import structlog
 
 from actors import metrics
 from actors.bus.messages import DeliveryPolicy
-from actors.errors import DeadlineExceeded, ElderGuildError, Gone
+from actors.errors import DeadlineExceeded, ElderGuildError, Gone, Overloaded
 from actors.events import StoredEvent
 from actors.router.failures import (
     GiveUp,
@@ -67,7 +67,7 @@ class Channel:
         self._window = Window(
             Frontier.at(start.cursor),
             capacity=settings.window,
-            max_out=max(2, self._policy.max_in_flight),
+            max_out=max(2, _most_out(self._policy, sink)),
             reserved=settings.lane_share,
             by_aggregate=self._policy.ordering == "aggregate",
         )
@@ -169,8 +169,9 @@ class Channel:
                 now = self._monotonic()
                 for batch in self._take(now):
                     self._batches += 1
+                    self._sink.pace.begun(now)
                     deliveries.create_task(self._deliver(batch))
-                due = self._window.next_due()
+                due = self._next_due(now)
                 await self._until_changed(None if due is None else max(0.0, due - now))
 
     async def close(self) -> None:
@@ -186,14 +187,38 @@ class Channel:
     def _take(self, now: float) -> Iterator[list[Delivery]]:
         """What to deliver now. Batches fill while others are on their way."""
         if self._sink.batch == 1:
-            for delivery in self._window.take(now):
+            for delivery in islice(self._window.take(now), self._room(now)):
                 yield [delivery]
             return
-        while self._batches < self._settings.batches_in_flight:
-            ready = list(islice(self._window.take(now), self._sink.batch))
+        while self._room(now) != 0:
+            ready = self._ready(now)
             if not ready:
                 return
             yield from _batches(ready)
+
+    def _ready(self, now: float) -> list[Delivery]:
+        """Enough for a batch; what goes for itself ends it, so that few go at a time."""
+        ready: list[Delivery] = []
+        most = 1 if self._sink.pace.is_down else self._sink.batch
+        for delivery in self._window.take(now):
+            ready.append(delivery)
+            if delivery.alone or len(ready) == most:
+                break
+        return ready
+
+    def _room(self, now: float) -> int | None:
+        """How many calls of the sink may begin now; None: as many as there are."""
+        room = self._sink.pace.room(now, self._batches)
+        if self._sink.batch == 1:
+            return room
+        free = max(0, self._settings.batches_in_flight - self._batches)
+        return free if room is None else min(room, free)
+
+    def _next_due(self, now: float) -> float | None:
+        """When there is something to do although nothing happens; None: never."""
+        if self._room(now) != 0:
+            return self._window.next_due()
+        return self._sink.pace.opens_at(now)
 
     async def _until_changed(self, timeout_s: float | None) -> None:
         try:
@@ -217,6 +242,7 @@ class Channel:
             await self._note_failure(batch, error, self.delivered > delivered_before)
         else:
             self.delivered += len(batch)
+            self._sink.pace.succeeded()
             for delivery in batch:
                 self._finish(delivery, "delivered")
         self._batches -= 1
@@ -236,11 +262,31 @@ class Channel:
         self, batch: Sequence[Delivery], error: Exception, others_served: bool
     ) -> None:
         self.failed += len(batch)
+        was_down = self._sink.pace.is_down
+        self._rest_after(error)
         for delivery in batch:
-            await self._note_one(delivery, error, others_served, alone=len(batch) == 1)
+            alone = len(batch) == 1
+            await self._note_one(delivery, error, others_served, was_down, alone=alone)
+
+    def _rest_after(self, error: Exception) -> None:
+        asked_s = error.retry_after_s if isinstance(error, Overloaded) else None
+        rest_s = self._sink.pace.failed(self._monotonic(), asked_s)
+        if rest_s is not None:
+            _log.warning(
+                "receiver_rests",
+                subscription=self.subscription.name,
+                rest_s=rest_s,
+                reason=describe(error),
+            )
 
     async def _note_one(
-        self, delivery: Delivery, error: Exception, others_served: bool, *, alone: bool
+        self,
+        delivery: Delivery,
+        error: Exception,
+        others_served: bool,
+        receiver_down: bool,
+        *,
+        alone: bool,
     ) -> None:
         now = self._monotonic()
         if delivery.failing_since is None:
@@ -251,6 +297,7 @@ class Channel:
             failing_for_s=failing_for_s,
             others_served=others_served,
             patience_s=self._settings.patience_s,
+            receiver_down=receiver_down,
         )
         if counts and not alone:
             # One of the batch is the cause, and nobody knows which: each shows for itself.
@@ -327,6 +374,13 @@ def policy_of(settings: RouterSettings) -> DeliveryPolicy:
         backoff_s=settings.backoff_s,
         max_in_flight=settings.max_in_flight,
     )
+
+
+def _most_out(policy: DeliveryPolicy, sink: Sink) -> int:
+    # The lanes share what is out: were the sink slower than that, the urgent lane would take all.
+    if sink.pace.at_once is None or sink.batch > 1:
+        return policy.max_in_flight
+    return min(policy.max_in_flight, sink.pace.at_once)
 
 
 def _batches(ready: Sequence[Delivery]) -> Iterator[list[Delivery]]:

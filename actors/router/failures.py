@@ -43,23 +43,32 @@ class GiveUp:
 
 
 def held_against_event(
-    error: Exception, *, failing_for_s: float, others_served: bool, patience_s: float
+    error: Exception,
+    *,
+    failing_for_s: float,
+    others_served: bool,
+    patience_s: float,
+    receiver_down: bool = False,
 ) -> bool:
     """Whether the failure counts as one of the event's attempts.
 
     A pool that restarts, is full or has no database fails every event alike: giving events up for
     that would empty the queue into the dead letters. It is forgiven for as long as patience lasts.
     An event that takes all its time while the same subscription handled others is not the pool's
-    fault; and a handler that says no is never forgiven.
+    fault; and a handler that says no is never forgiven. Only where everybody is told no does it
+    say nothing of the event.
 
     Args:
         error: what the pool answered.
         failing_for_s: since this event's first failure.
         others_served: other events were acknowledged during this attempt.
         patience_s: how long the first kind is forgiven.
+        receiver_down: one event after the other had failed before, whatever it was.
     """
     if failing_for_s > patience_s:
         return True
+    if receiver_down:
+        return False
     match error:
         case DependencyUnavailable() | Overloaded() | StaleIndex():
             return False

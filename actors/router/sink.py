@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from actors.events import StoredEvent
+from actors.router.pace import Pace
 
 
 class Sink(Protocol):
@@ -11,9 +12,11 @@ class Sink(Protocol):
 
     Attributes:
         batch: how many it takes at a time.
+        pace: how often it may be called, and when it is left alone.
     """
 
     batch: int
+    pace: Pace
 
     async def deliver(self, delivery: str, events: Sequence[StoredEvent], timeout_s: float) -> None:
         """Hands over events of one guild, all or none.

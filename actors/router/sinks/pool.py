@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from actors import clock
 from actors.events import DeliverEvents, StoredEvent
 from actors.router.deliveries import deliver_event, router_context
+from actors.router.pace import Pace
 from actors.runtime.pool import Asker
 
 
@@ -18,6 +19,7 @@ class PoolSink:
 
     def __init__(self, pool: Asker, batch: int = 1) -> None:
         self.batch = batch
+        self.pace = Pace()
         self._pool = pool
 
     async def deliver(self, delivery: str, events: Sequence[StoredEvent], timeout_s: float) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from actors.errors import Overloaded
 from actors.events import StoredEvent
+from actors.router.pace import Pace
 from actors.router.window import Lane, lane_of
 from actors.settings import BusSettings
 from actors.storage.database import Database
@@ -31,6 +32,7 @@ class PullSink:
 
     def __init__(self, database: Database, settings: BusSettings) -> None:
         self.batch = settings.max_pull
+        self.pace = Pace()
         self._database = database
         self._settings = settings
 

@@ -54,12 +54,29 @@ def test_a_delivery_that_ran_out_of_time_counts_only_where_others_were_served(
     assert held is others_served
 
 
-def test_patience_ends() -> None:
+@pytest.mark.parametrize("receiver_down", [True, False])
+def test_patience_ends(receiver_down: bool) -> None:
     error = DependencyUnavailable("task")
 
-    held = held_against_event(error, failing_for_s=601, others_served=False, patience_s=600)
+    held = held_against_event(
+        error,
+        failing_for_s=601,
+        others_served=False,
+        patience_s=600,
+        receiver_down=receiver_down,
+    )
 
     assert held
+
+
+def test_a_receiver_that_tells_everybody_no_says_nothing_of_this_event() -> None:
+    error = InvalidTransition("task", "a", "b")
+
+    held = held_against_event(
+        error, failing_for_s=599, others_served=False, patience_s=600, receiver_down=True
+    )
+
+    assert not held
 
 
 def test_the_last_attempt_that_counts_gives_up_with_the_reason() -> None:
