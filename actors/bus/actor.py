@@ -23,6 +23,7 @@ from actors.bus.sage.subscriptions import SubscriptionSage
 from actors.bus.timers import TimerDesk
 from actors.bus.timers_postgres import PostgresTimerStore
 from actors.embedding.messages import Embed, Vectors
+from actors.outbound.client import Outbound
 from actors.runtime import scope
 from actors.runtime.host import Host
 from actors.runtime.member import Member
@@ -32,6 +33,8 @@ from actors.settings import GuildSettings, PoolsSettings
 from actors.storage.database import Database
 from actors.storage.inbox import Inbox
 from actors.storage.streams import WakeUp
+from actors.webhooks.consent import CallableAddresses
+from actors.webhooks.keys import WebhookKeys
 
 
 class BusMember(Member):
@@ -79,7 +82,7 @@ def subscribing(database: Database, host: Host, settings: GuildSettings) -> Hand
         bus,
         pools=frozenset(PoolsSettings.model_fields),
         compile_filter=interim.compile_filter,
-        webhooks=interim.NoWebhooks(),
+        webhooks=callable_addresses(host, settings),
         embed=PoolEmbedder(host.pool("embedding"), settings).one,
         nudge=nudge,
     )
@@ -92,6 +95,14 @@ def subscribing(database: Database, host: Host, settings: GuildSettings) -> Hand
         **DeadLetterSage(PostgresDeadLetterStore(database), bus, nudge=nudge).handlers(),
         **ReplaySage(PostgresReplayStore(database), declared, bus, nudge=nudge).handlers(),
     }
+
+
+def callable_addresses(host: Host, settings: GuildSettings) -> CallableAddresses:
+    """The world outside, until the member closes."""
+    outbound = Outbound(settings.outbound)
+    host.on_close(outbound.close)
+    keys = WebhookKeys(settings.secret_key.get_secret_value())
+    return CallableAddresses(outbound, keys, settings.webhooks)
 
 
 def hearing(database: Database, host: Host, settings: GuildSettings) -> Handlers:

@@ -1,4 +1,4 @@
-"""What stands in for filters on content and for webhooks."""
+"""What stands in for filters on content."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -20,18 +20,6 @@ def compile_filter(spec: Mapping[str, Any]) -> Callable[[StoredEvent], bool]:
         raise ValidationError("filter.expression", "is not possible yet")
     pattern = re.compile("|".join(re.escape(one).replace(r"\*", ".*") for one in types))
     return lambda event: pattern.fullmatch(event.type) is not None
-
-
-class NoWebhooks:
-    """Nobody is called."""
-
-    async def agree(self, url: str) -> None:
-        """Never."""
-        raise ValidationError("sink", "webhooks are not possible yet")
-
-    def secret(self, subscription_id: str, key_version: int) -> str:
-        """There is none."""
-        raise NotImplementedError
 
 
 def structured(event: StoredEvent) -> str:

@@ -125,11 +125,19 @@ class PoolSink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSink:
-    """An address that takes CloudEvents over HTTP. ``key_version`` rises with each rotation."""
+    """An address that takes CloudEvents over HTTP.
+
+    Attributes:
+        batch: most events of one request; above 1 it takes CloudEvents' batch format.
+        key_version: rises with each rotation; the guild counts.
+        per_minute: requests that the address allows; None: any number. It says so itself.
+    """
 
     kind: Literal["webhook"] = "webhook"
     url: str
+    batch: int = 1
     key_version: int = 1
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,8 @@ def put(
         raise ValidationError("sink", f"is {existing.sink.kind}; delete the subscription first")
     sink = command.sink
     if isinstance(sink, WebhookSink) and isinstance(existing.sink, WebhookSink):
-        sink = replace(sink, key_version=existing.sink.key_version)
+        rate = existing.sink.per_minute if sink.url == existing.sink.url else None
+        sink = replace(sink, key_version=existing.sink.key_version, per_minute=rate)
     changed = replace(
         existing, filter_spec=dict(command.filter_spec), sink=sink, delivery=command.delivery
     )
@@ -148,6 +149,9 @@ def check_sink(sink: Sink, caller: Caller, pools: frozenset[str], bounds: BusSet
         case WebhookSink():
             if sink.key_version != 1:
                 raise ValidationError("sink.key_version", "is counted by the guild")
+            if sink.per_minute is not None:
+                raise ValidationError("sink.per_minute", "is what the address answers")
+            _between("sink.batch", sink.batch, 1, bounds.max_webhook_batch)
         case PullSink() | SseSink():
             return
         case _:

@@ -30,8 +30,11 @@ from actors.settings import BusSettings
 class Webhooks(Protocol):
     """The world outside, where addresses live."""
 
-    async def agree(self, url: str) -> None:
-        """Asks an address whether it wants to be called.
+    async def agree(self, url: str) -> int | None:
+        """Asks an address whether it wants to be called, and how often.
+
+        Returns:
+            How many requests a minute it allows; None: any number.
 
         Raises:
             ValidationError: we do not call such addresses, or it does not agree.
@@ -99,10 +102,8 @@ class SubscriptionSage:
         if existing is not None and wanted is existing:
             return await self._info(command.context, command.name)
         is_new = existing is None
-        if isinstance(wanted.sink, WebhookSink) and (
-            existing is None or existing.sink != wanted.sink
-        ):
-            await self._webhooks.agree(wanted.sink.url)
+        if existing is None or existing.sink != wanted.sink:
+            wanted = await self._agreed(wanted)
         info = await self._commit(wanted, command, command.begin if is_new else None)
         return self._with_secret(info) if is_new else info
 
@@ -130,9 +131,10 @@ class SubscriptionSage:
     async def resume(self, command: ResumeSubscription) -> SubscriptionInfo:
         """Goes on; a webhook that was given up has to agree again first."""
         existing = await self._existing(command.context, command.name)
-        if existing.state == "disabled" and isinstance(existing.sink, WebhookSink):
-            await self._webhooks.agree(existing.sink.url)
-        return await self._changed(existing, subscriptions.resume(existing, self._now()), command)
+        resumed = subscriptions.resume(existing, self._now())
+        if existing.state == "disabled":
+            resumed = await self._agreed(resumed)
+        return await self._changed(existing, resumed, command)
 
     async def seek(self, command: SeekSubscription) -> SubscriptionInfo:
         """Begins anew elsewhere."""
@@ -152,6 +154,15 @@ class SubscriptionSage:
         subscriptions.check_delivery(command.delivery, bounds)
         subscriptions.check_filter(command.filter_spec, bounds)
         self._compile_filter(command.filter_spec)
+
+    async def _agreed(self, wanted: Subscription) -> Subscription:
+        """With the rate that its address allows, where there is an address to ask."""
+        match wanted.sink:
+            case WebhookSink():
+                rate = await self._webhooks.agree(wanted.sink.url)
+                return replace(wanted, sink=replace(wanted.sink, per_minute=rate))
+            case _:
+                return wanted
 
     async def _changed(
         self, existing: Subscription, changed: Subscription, command: Command[SubscriptionInfo]

@@ -43,12 +43,14 @@ class World:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.rate: int | None = None
         self.nudges = 0
 
-    async def agree(self, url: str) -> None:
+    async def agree(self, url: str) -> int | None:
         self.asked.append(url)
         if "bad" in url:
             raise ValidationError("sink.url", "does not agree")
+        return self.rate
 
     def secret(self, subscription_id: str, key_version: int) -> str:
         return f"{subscription_id}/{key_version}"
@@ -145,6 +147,9 @@ async def test_who_knows_another_version_is_refused(pool: LocalPool) -> None:
         ({"sink": StreamSink(stream="a", max_length=0)}, "sink.max_length"),
         ({"sink": WebhookSink(url="https://bad.test")}, "sink.url"),
         ({"sink": WebhookSink(url="https://ok.test", key_version=2)}, "sink.key_version"),
+        ({"sink": WebhookSink(url="https://ok.test", per_minute=9)}, "sink.per_minute"),
+        ({"sink": WebhookSink(url="https://ok.test", batch=0)}, "sink.batch"),
+        ({"sink": WebhookSink(url="https://ok.test", batch=101)}, "sink.batch"),
         ({"delivery": DeliveryPolicy(ordering="random")}, "delivery.ordering"),  # type: ignore[arg-type]
         ({"delivery": DeliveryPolicy(ack_deadline_s=0.5)}, "delivery.ack_deadline_s"),
         ({"delivery": DeliveryPolicy(ack_deadline_s=float("nan"))}, "delivery.ack_deadline_s"),
@@ -283,6 +288,27 @@ async def test_a_disabled_webhook_has_to_agree_again(
 
     assert (resumed.subscription.state, resumed.subscription.reason) == ("active", "")
     assert world.asked == [HOOK.url]
+
+
+async def test_the_rate_that_an_address_allows_is_kept_until_it_is_asked_again(
+    pool: LocalPool, store: MemorySubscriptionStore, world: World
+) -> None:
+    world.rate = 60
+    made = (await pool.ask(put(sink=HOOK))).subscription
+    world.rate = 30
+    same = (await pool.ask(put(sink=HOOK, filter_spec={}))).subscription
+    batched = (await pool.ask(put(sink=replace(HOOK, batch=5), filter_spec={}))).subscription
+    gone = replace(batched, state="disabled", reason="410", version=batched.version + 1)
+    await store.commit(gone, origin=None, meaning=None, cause=put())
+    world.rate = None
+    resumed = await pool.ask(ResumeSubscription(context=context(), command_id=key(), name="orders"))
+
+    assert [made.sink, same.sink, batched.sink, resumed.subscription.sink] == [
+        replace(HOOK, per_minute=60),
+        replace(HOOK, per_minute=60),
+        replace(HOOK, batch=5, per_minute=30),
+        replace(HOOK, batch=5),
+    ]
 
 
 async def test_seeking_begins_a_generation(pool: LocalPool, store: MemorySubscriptionStore) -> None:
