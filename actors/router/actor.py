@@ -204,6 +204,7 @@ class RouterActor:
         finally:
             if showing is not None:
                 showing.cancel()
+            await sinks.close()
 
     def _open_tail(self, database: Database) -> LiveTail | None:
         url = self._settings.redis_url.get_secret_value()

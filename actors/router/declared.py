@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import structlog
 
-from actors.bus.messages import PoolSink, PullSink, stored_delivery, stored_sink
+from actors.bus.messages import SseSink, stored_delivery, stored_sink
 from actors.errors import ValidationError
 from actors.router.routing import Stretch, Subscription, meaning_of
 from actors.runtime.message import GuildId, Position
@@ -30,7 +30,7 @@ def subscriptions_of(
         except ValidationError as error:
             _unreadable(declaration, str(error))
         else:
-            if isinstance(subscription.sink, PoolSink | PullSink):
+            if not isinstance(subscription.sink, SseSink):  # nothing is delivered there
                 served[declaration.guild_id, declaration.name] = subscription
     replays = [
         _replaying(served[replay.guild_id, replay.subscription], replay)
