@@ -36,6 +36,18 @@ def test_nested_settings_have_two_underscores(monkeypatch: pytest.MonkeyPatch) -
     assert GuildSettings().runtime.max_batch == 7
 
 
+def test_networks_that_are_called_all_the_same_are_read_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GUILD_OUTBOUND__ALLOWED_NETWORKS", '["127.0.0.0/8", "fd00::/8"]')
+
+    read = GuildSettings()
+
+    assert [str(one) for one in read.outbound.allowed_networks] == ["127.0.0.0/8", "fd00::/8"]
+    assert GuildSettings().outbound.ports == (443,)
+    assert not GuildSettings().outbound.allow_http
+
+
 def test_a_misspelt_argument_is_refused() -> None:
     with pytest.raises(ValidationError):
         GuildSettings.model_validate({"runtme": {}})
