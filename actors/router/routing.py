@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from actors import patterns
 from actors.bus.messages import DeliveryPolicy, PoolSink, Sink
 from actors.events import StoredEvent
 from actors.runtime.message import GuildId, Position
@@ -75,7 +76,7 @@ class Subscription:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        return re.compile("|".join(re.escape(name).replace(r"\*", ".*") for name in self.types))
+        return patterns.compiled(self.types)
 
 
 BUILT_IN: tuple[Subscription, ...] = (
