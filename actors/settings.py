@@ -166,6 +166,14 @@ class BusSettings(_Section):
     heartbeat_s: float = Field(default=10.0, gt=0, description="comments of an idle SSE stream")
     stream_buffer: int = Field(default=500, ge=1, description="events a slow SSE reader may owe")
     max_subscriptions: int = Field(default=2_000, ge=1, description="of one guild")
+    max_filter_types: int = Field(default=100, ge=1, description="patterns of one filter")
+    max_expression_chars: int = Field(default=1_000, ge=1)
+    max_expression_nesting: int = Field(default=2, ge=0, description="macros within macros")
+    max_expression_steps: int = Field(
+        default=300_000, ge=1, description="of one evaluation, told beforehand; about 0.1 µs each"
+    )
+    max_expression_depth: int = Field(default=64, ge=1, le=200, description="of data within data")
+    compiled_filters: int = Field(default=10_000, ge=1, description="kept by a process")
     max_stream_length: int = Field(default=100_000, ge=1, description="of a subscriber's stream")
     max_webhook_batch: int = Field(default=100, ge=1, description="events of one request to it")
     max_ack_deadline_s: float = Field(default=3_600.0, ge=1)
