@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from actors.bus import interim
+from actors.bus.filters import Filters
 from actors.bus.postgres.letters import PostgresDeadLetterStore
 from actors.bus.postgres.meaning import PostgresMeaningStore
 from actors.bus.postgres.publishing import PostgresPublishingStore
@@ -68,7 +69,7 @@ def reading(database: Database, wake_up: WakeUp, settings: GuildSettings) -> Han
     return ReadingSage(
         PostgresReadingStore(database),
         settings.bus,
-        compile_filter=interim.compile_filter,
+        compile_filter=Filters(settings.bus).compile,
         wake_up=wake_up,
     ).handlers()
 
@@ -81,7 +82,7 @@ def subscribing(database: Database, host: Host, settings: GuildSettings) -> Hand
         declared,
         bus,
         pools=frozenset(PoolsSettings.model_fields),
-        compile_filter=interim.compile_filter,
+        compile_filter=Filters(settings.bus).compile,
         webhooks=callable_addresses(host, settings),
         embed=PoolEmbedder(host.pool("embedding"), settings).one,
         nudge=nudge,
@@ -111,7 +112,7 @@ def hearing(database: Database, host: Host, settings: GuildSettings) -> Handlers
     meanings = MeaningSage(
         PostgresMeaningStore(database),
         settings.bus,
-        compile_filter=interim.compile_filter,
+        compile_filter=Filters(settings.bus).compile,
         embed=PoolEmbedder(host.pool("embedding"), settings).all,
         render=interim.structured,
     )

@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from actors import checks, cloudevents, events, patterns
+from actors import cloudevents, events, patterns
+from actors.bus.domain import subscriptions
 from actors.bus.domain.expressions import Expression
 from actors.errors import ValidationError
 from actors.events import StoredEvent
@@ -17,7 +18,6 @@ from actors.settings import BusSettings
 
 Wanted = Callable[[StoredEvent], bool]
 
-_LONGEST_TYPE = 500
 _MAY_BE_ABSENT = dict.fromkeys(("subject", "causationid", "recordedtime"))
 
 
@@ -40,7 +40,7 @@ class Filters:
             ValidationError: it is no filter.
         """
         types, source = spec.get("types") or (), spec.get("expression")
-        check_types("filter.types", types, self._bounds)
+        subscriptions.check_types("filter.types", types, self._bounds)
         if source is None or source == "":
             return _by_type(types) if types else _everything
         if not isinstance(source, str):
@@ -92,16 +92,6 @@ class _Told:
             return orjson.loads(events.encode(self.event.payload))
         except ValueError:
             return None
-
-
-def check_types(field: str, types: Any, bounds: BusSettings) -> None:
-    """Raises `ValidationError` for what are no patterns, or too many."""
-    if not isinstance(types, list | tuple) or not all(isinstance(one, str) for one in types):
-        raise ValidationError(field, "are not texts")
-    if len(types) > bounds.max_filter_types:
-        raise ValidationError(field, f"are more than {bounds.max_filter_types}")
-    for pattern in types:
-        checks.text(field, pattern, _LONGEST_TYPE, required=True)
 
 
 def _expression(source: str, bounds: BusSettings) -> Expression:

@@ -1,25 +1,11 @@
-"""What stands in for filters on content."""
+"""What stands in for the whole of an event in another."""
 
-import re
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
 from actors import events
-from actors.errors import ValidationError
 from actors.events import StoredEvent
-
-
-def compile_filter(spec: Mapping[str, Any]) -> Callable[[StoredEvent], bool]:
-    """By type alone."""
-    types = spec.get("types") or ["*"]
-    if not isinstance(types, list | tuple) or not all(isinstance(one, str) for one in types):
-        raise ValidationError("filter.types", "are not texts")
-    if spec.get("expression"):
-        raise ValidationError("filter.expression", "is not possible yet")
-    pattern = re.compile("|".join(re.escape(one).replace(r"\*", ".*") for one in types))
-    return lambda event: pattern.fullmatch(event.type) is not None
 
 
 def structured(event: StoredEvent) -> str:

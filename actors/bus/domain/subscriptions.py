@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
+from actors import checks
 from actors.bus.messages import (
     DeliveryPolicy,
     PoolSink,
@@ -25,6 +26,7 @@ from actors.settings import BusSettings
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _FILTER_KEYS = frozenset({"types", "expression", "similar_to", "min_score"})
 MATCHED = "sage.rag.subscription.matched"
+_LONGEST_TYPE = 500
 
 
 def put(
@@ -189,6 +191,16 @@ def check_filter(spec: Mapping[str, Any], bounds: BusSettings) -> None:
     if isinstance(score, bool) or not isinstance(score, int | float):
         raise ValidationError("filter.min_score", "is not a number")
     _between("filter.min_score", score, -1, 1)
+
+
+def check_types(field: str, types: Any, bounds: BusSettings) -> None:
+    """Raises `ValidationError` for what are no patterns of types, or too many."""
+    if not isinstance(types, list | tuple) or not all(isinstance(one, str) for one in types):
+        raise ValidationError(field, "are not texts")
+    if len(types) > bounds.max_filter_types:
+        raise ValidationError(field, f"are more than {bounds.max_filter_types}")
+    for pattern in types:
+        checks.text(field, pattern, _LONGEST_TYPE, required=True)
 
 
 def types_read(spec: Mapping[str, Any]) -> Sequence[str]:

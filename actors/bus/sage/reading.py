@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from actors import checks
+from actors.bus.domain import subscriptions
 from actors.bus.messages import BrowseEvents, EventPage, Tail, TailEvents
 from actors.bus.store import ReadingStore
 from actors.errors import Overloaded, ValidationError
@@ -16,8 +17,6 @@ from actors.settings import BusSettings
 
 Wanted = Callable[[StoredEvent], bool]
 CompileFilter = Callable[[Mapping[str, Any]], Wanted]
-
-_LONGEST_FILTER = 500
 
 
 class Wait(Protocol):
@@ -53,15 +52,16 @@ class ReadingSage:
         """A page of the guild's log."""
         for name, value in (("correlation_id", query.correlation_id), ("subject", query.subject)):
             checks.sought(name, value)
-        for pattern in query.types:
-            checks.text("types", pattern, _LONGEST_FILTER)
-        if len(query.types) > checks.MAX_REFERENCES:
-            raise ValidationError("types", f"are more than {checks.MAX_REFERENCES}")
+        subscriptions.check_types("types", query.types, self._settings)
         return await self._store.browse(query, self._limit(query.limit))
 
     async def tail(self, query: TailEvents) -> Tail:
         """What is new and wanted; after ``wait_s`` an empty answer whose frontier has moved on."""
-        limit, wanted = self._limit(query.limit), self._compile_filter(query.filter_spec)
+        limit, spec = self._limit(query.limit), query.filter_spec
+        subscriptions.check_filter(spec, self._settings)
+        if spec.get("similar_to") is not None:
+            raise ValidationError("filter.similar_to", "is for subscriptions: it needs one's id")
+        wanted = self._compile_filter(spec)
         if self.tails >= self._settings.max_tails:
             raise Overloaded(self._settings.retry_after_s, "the live tail")
         self.tails += 1

@@ -11,6 +11,7 @@ from actors.bus.messages import (
     PullEvents,
     TailEvents,
 )
+from actors.errors import ValidationError
 from actors.runtime.identity import MemberIdentity
 from actors.runtime.local import LocalPool
 from actors.runtime.message import Message
@@ -21,6 +22,8 @@ from tests.fixtures.one_database import OneDatabase
 from tests.fixtures.services import PreparedDatabase
 
 pytestmark = pytest.mark.integration
+
+NO_CEL = {"expression": "data.total >"}
 
 
 class BusHost(OneDatabase):
@@ -65,6 +68,33 @@ async def test_an_event_goes_from_its_publisher_to_every_reader(
     assert browsed.events == tailed.events
     assert behind.progress.lag == 1
     assert pulled == ()  # nobody routes here
+    await host.close()
+
+
+async def test_a_tail_goes_by_content_and_an_expression_that_is_none_is_refused(
+    member: BusMember, database: Database, module_database: PreparedDatabase
+) -> None:
+    host = BusHost(database, module_database.app_url)
+    pool = LocalPool(await member.open(host))
+    asked = {"types": ["custom.order.*"], "expression": "data.total > 5 && source == '/shop'"}
+
+    before = await pool.ask(TailEvents(context=context(), wait_s=0.0))
+    small, large = await pool.ask(
+        publish(new_event("1", data='{"total":3}'), new_event("2", data='{"total":9}'))
+    )
+    tailed = await pool.ask(
+        TailEvents(context=context(), frontier=before.frontier, filter_spec=asked)
+    )
+
+    assert [event.event_id for event in tailed.events] == [large.event_id]
+    assert tailed.resume >= max(small.position, large.position)
+    with pytest.raises(ValidationError) as of_tail:
+        await pool.ask(TailEvents(context=context(), filter_spec=NO_CEL))
+    with pytest.raises(ValidationError) as of_put:
+        await pool.ask(put(filter_spec=NO_CEL))
+    for error in (of_tail.value, of_put.value):
+        assert error.field == "filter.expression"
+        assert error.reason == "is not CEL at line 1, column 13"
     await host.close()
 
 

@@ -145,7 +145,17 @@ async def test_a_member_feeds_so_many_tails(sage: ReadingSage) -> None:
     assert sage.tails == 0
 
 
-@pytest.mark.parametrize("changes", [{"limit": 0}, {"limit": 6}, {"wait_s": -1.0}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"limit": 0},
+        {"limit": 6},
+        {"wait_s": -1.0},
+        {"filter_spec": {"kinds": ["custom.*"]}},
+        {"filter_spec": {"min_score": 0.5}},
+        {"filter_spec": {"similar_to": "disk full"}},
+    ],
+)
 async def test_what_cannot_be_asked_is_refused(sage: ReadingSage, changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         await sage.tail(tail(**changes))
@@ -157,6 +167,7 @@ async def test_what_cannot_be_asked_is_refused(sage: ReadingSage, changes: dict[
         {"limit": 6},
         {"types": ("x" * 501,)},
         {"types": ("x",) * 101},
+        {"types": ("",)},
         {"subject": "\x00"},
         {"correlation_id": "\ud800"},
     ],
