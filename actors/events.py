@@ -591,8 +591,8 @@ class SubscriptionMatched(Payload):
 
     Attributes:
         matches: best first.
-        event: the original event as a structured CloudEvent, JSON text; the subscription's sink
-            gets this one.
+        event: the whole original event, as `actors.carried` writes it: a JSON object; the
+            subscription's sink gets this one.
     """
 
     event_id: str

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from actors.bus import interim
 from actors.bus.filters import Filters
 from actors.bus.postgres.letters import PostgresDeadLetterStore
 from actors.bus.postgres.meaning import PostgresMeaningStore
@@ -23,6 +22,7 @@ from actors.bus.sage.replays import ReplaySage
 from actors.bus.sage.subscriptions import SubscriptionSage
 from actors.bus.timers import TimerDesk
 from actors.bus.timers_postgres import PostgresTimerStore
+from actors.carried import carry
 from actors.embedding.messages import Embed, Vectors
 from actors.outbound.client import Outbound
 from actors.runtime import scope
@@ -114,7 +114,7 @@ def hearing(database: Database, host: Host, settings: GuildSettings) -> Handlers
         settings.bus,
         compile_filter=Filters(settings.bus).compile,
         embed=PoolEmbedder(host.pool("embedding"), settings).all,
-        render=interim.structured,
+        render=carry,
     )
     return {**sagas.handlers(), **meanings.handlers()}
 

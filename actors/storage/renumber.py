@@ -30,6 +30,15 @@ _EVENTS = """
 UPDATE events SET xid = pg_current_xact_id(), seq = place
 FROM places WHERE events.xid = places.xid AND events.seq = places.seq
 """
+# Of an event that carries another (`actors.carried`), the position at the end.
+_CARRIED = """
+UPDATE events SET data = jsonb_set(data, '{event}', to_jsonb(regexp_replace(
+    data->>'event', '"position":"[0-9-]+"}$',
+    format('"position":"%s-%s-%s"}', epoch + 1, pg_current_xact_id(), place))))
+FROM log_state, places
+WHERE type = 'sage.rag.subscription.matched' AND format('%s-%s-%s', epoch, places.xid, places.seq)
+      = substring(data->>'event' FROM '"position":"([0-9-]+)"}$')
+"""
 _HEADS = "UPDATE aggregate_heads SET xid = pg_current_xact_id()"
 _IDENTITIES = """
 UPDATE event_identities AS known SET xid = pg_current_xact_id(), seq = coalesce((
@@ -114,6 +123,7 @@ async def _renumber(connection: "asyncpg.Connection[asyncpg.Record]") -> Renumbe
     await connection.execute("CREATE UNIQUE INDEX ON places (xid, seq); ANALYZE places")
     for statement in (
         _EVENTS,
+        _CARRIED,
         _HEADS,
         _IDENTITIES,
         _BEHIND.format(table="cursors", xid="xid", seq="seq"),

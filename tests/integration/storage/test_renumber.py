@@ -7,9 +7,13 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
+from actors.bus.domain.matched import original
+from actors.bus.domain.subscriptions import MATCHED
+from actors.carried import carry
 from actors.errors import PositionOfAnotherEpoch
+from actors.events import StoredEvent, SubscriptionMatched
 from actors.runtime.message import GuildId, Position
-from actors.storage import log_state
+from actors.storage import log_state, system_events
 from actors.storage.cursors import Cursors
 from actors.storage.database import Database
 from actors.storage.frontier import Frontier
@@ -18,6 +22,7 @@ from actors.storage.log import BEGINNING, LogReader
 from actors.storage.log_state import LogMoved
 from actors.storage.migrate import MigrationError, migrate
 from actors.storage.renumber import NotNow, renumber
+from actors.storage.system_events import SystemEvent
 from cluster.binaries import find_postgres
 from cluster.bootstrap import DatabaseUrls, Passwords, bootstrap
 from cluster.process import free_ports
@@ -57,6 +62,10 @@ async def test_a_restored_log_is_refused_then_renumbered_and_read_without_a_gap(
     async with opened(fresh_database.app_url, connections=4) as app:
         await _write(app, guild, "before", _BEFORE)
     async with opened(fresh_database.log_url) as across:
+        (carried_event,) = await LogReader(across).read(BEGINNING, 1)
+    async with opened(fresh_database.app_url) as app, app.transaction(guild) as tx:
+        await system_events.append(tx, [_carrying(carried_event)])
+    async with opened(fresh_database.log_url) as across:
         half = await _read(LogReader(across), Frontier.at(BEGINNING), most=_BEFORE // 2)
         lease = await Leaders(across).acquire("router", "test")
         assert lease is not None
@@ -69,7 +78,7 @@ async def test_a_restored_log_is_refused_then_renumbered_and_read_without_a_gap(
         await migrate(restored.owner)
     done = await renumber(restored.owner)
 
-    assert (done.epoch, done.events) == (2, _BEFORE)
+    assert (done.epoch, done.events) == (2, _BEFORE + 1)
     async with (
         opened(restored.app, connections=4) as app,
         opened(restored.log) as across,
@@ -79,12 +88,27 @@ async def test_a_restored_log_is_refused_then_renumbered_and_read_without_a_gap(
         behind = await _read(LogReader(across), Frontier.at(cursor))
         with pytest.raises(PositionOfAnotherEpoch):
             log_state.checked(half.frontier.settled, across.epoch)
+        read = await LogReader(across).read(BEGINNING, _BEFORE + 1)
 
     everything = [*half.ids, *behind.ids]
-    assert len(everything) == len(set(everything)) == _BEFORE + _AFTER
+    assert len(everything) == len(set(everything)) == _BEFORE + 1 + _AFTER
     assert cursor.epoch == across.epoch == 2
+    assert [original(event) for event in read if event.type == MATCHED] == [
+        event for event in read if event.event_id == carried_event.event_id
+    ]
     with pytest.raises(NotNow, match="nothing to do"):
         await renumber(restored.owner)
+
+
+def _carrying(event: StoredEvent) -> SystemEvent:
+    return SystemEvent(
+        guild_id=event.guild_id,
+        aggregate_id=f"match:{event.aggregate_id}",
+        payload=SubscriptionMatched(
+            event_id=event.event_id, event_type=event.type, matches=(), event=carry(event)
+        ),
+        correlation_id=event.correlation_id,
+    )
 
 
 class _Read:
