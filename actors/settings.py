@@ -162,6 +162,9 @@ class BusSettings(_Section):
     max_page: int = Field(default=200, ge=1)
     tail_poll_s: float = Field(default=0.25, gt=0)
     tail_wait_s: float = Field(default=15.0, gt=0)
+    hold_s: float = Field(
+        default=0.02, gt=0, description="of looking through events, before others have a turn"
+    )
     max_tails: int = Field(default=200, ge=1, description="streams a member feeds at a time")
     heartbeat_s: float = Field(default=10.0, gt=0, description="comments of an idle SSE stream")
     stream_buffer: int = Field(default=500, ge=1, description="events a slow SSE reader may owe")
@@ -237,6 +240,9 @@ class RouterSettings(_Section):
     read_batch: int = Field(default=500, ge=1)
     places_read_at_once: int = Field(
         default=16, ge=2, description="pages of one reading; who is behind reads its own"
+    )
+    hold_s: float = Field(
+        default=0.02, gt=0, description="of handing events out, before others have a turn"
     )
     window: int = Field(
         default=4000, ge=1, description="events read and not finished, per subscription"

@@ -23,6 +23,7 @@ from actors.router.share import WHOLE, Share
 from actors.router.sink import Sink
 from actors.router.store import RouterStore
 from actors.runtime.message import Position
+from actors.runtime.turns import in_turns
 from actors.settings import RouterSettings
 from actors.storage.frontier import Frontier
 from actors.storage.leaders import LeadershipLost
@@ -277,17 +278,22 @@ class Relay:
                 if channel.place is place and self._share.is_first:
                     await channel.give_up_unreadable(damaged)
         touched: set[Channel] = set()
-        for event in page.events:
+        async for event in in_turns(page.events, self._settings.hold_s):
             if self._share.has(event):
                 for channel in self._audience.of(event.guild_id, event.type):
                     if channel.place is place and channel.offer(event):
                         touched.add(channel)
+        touched = set(filter(self._is_open, touched))  # others may have had a turn
         for channel in touched:
             channel.deliver()
         at_head = place is self._places.head
         self._places.move(place, page.frontier, touched)
         if at_head and self._on_events is not None:
             self._on_events(page.events)
+
+    def _is_open(self, channel: Channel) -> bool:
+        one = self._open.get(channel.subscription.name)
+        return one is not None and one.channel is channel
 
     async def _until_nudged(self) -> None:
         try:

@@ -13,6 +13,7 @@ from actors.errors import Overloaded, ValidationError
 from actors.events import StoredEvent
 from actors.runtime import scope
 from actors.runtime.message import Handlers
+from actors.runtime.turns import in_turns
 from actors.settings import BusSettings
 
 Wanted = Callable[[StoredEvent], bool]
@@ -76,10 +77,12 @@ class ReadingSage:
         guild_id, frontier = query.context.caller.guild_id, query.frontier
         while True:
             events, frontier, more = await self._store.advance(guild_id, frontier, limit)
-            found = tuple(event for event in events if wanted(event))
+            found = [
+                event async for event in in_turns(events, self._settings.hold_s) if wanted(event)
+            ]
             left_s = ends_at - loop.time()
             if found or (left_s <= 0 and not more):
-                return Tail(events=found, frontier=frontier, resume=frontier.settled)
+                return Tail(events=tuple(found), frontier=frontier, resume=frontier.settled)
             if not more:
                 await self._growth(left_s)
 
