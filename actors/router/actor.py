@@ -181,7 +181,8 @@ class RouterActor:
     async def _relay_under(self, database: Database, lease: Lease) -> None:
         tail = self._open_tail(database)
         showing = None if tail is None else asyncio.create_task(tail.run())
-        store = self._store = PostgresRouterStore(database, lease, self._share)
+        bounds = self._settings.bus
+        store = self._store = PostgresRouterStore(database, lease, self._share, bounds)
         sinks = self._sinks = Sinks(self._pools.pool, database, self._settings)
         chores: Sequence[Chore] = ()
         if self._share.is_first:

@@ -148,9 +148,9 @@ class Channel:
         if subscription.accepts is not None and not subscription.accepts(event):
             return False
         wanted = event if subscription.unwraps is None else subscription.unwraps(event)
-        if wanted is None:
+        if wanted is None or wanted.event_id in self._already_given_up:
             return False
-        self._window.add(wanted, not_before=self._due(wanted))
+        self._window.add(wanted, read_at=event.position, not_before=self._due(wanted))
         return True
 
     def deliver(self) -> None:

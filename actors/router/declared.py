@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import structlog
 
+from actors.bus.domain import matched
+from actors.bus.domain.subscriptions import types_read
+from actors.bus.filters import Filters
 from actors.bus.messages import SseSink, stored_delivery, stored_sink
 from actors.errors import ValidationError
 from actors.router.routing import Stretch, Subscription, meaning_of
@@ -15,16 +18,21 @@ _log = structlog.get_logger("elders_guild.router")
 
 
 def subscriptions_of(
-    declared: Sequence[Declaration], running: Sequence[RunningReplay]
+    declared: Sequence[Declaration], running: Sequence[RunningReplay], filters: Filters
 ) -> list[Subscription]:
     """One subscription for each declaration, and one for each replay of one.
 
     What this version cannot read is left out and logged: the others go on.
+
+    Args:
+        declared: what is active.
+        running: replays, also of what is not active.
+        filters: compiles what they want.
     """
     served: dict[tuple[str, str], Subscription] = {}
     for declaration in declared:
         try:
-            subscription = _served(declaration)
+            subscription = _served(declaration, filters)
         except ValueError as error:  # also of pydantic
             _unreadable(declaration, str(error))
         except ValidationError as error:
@@ -49,16 +57,24 @@ def _meanings(declared: Sequence[Declaration]) -> list[Subscription]:
     return [meaning_of(guild_id, origin) for guild_id, origin in origins.items()]
 
 
-def _served(declaration: Declaration) -> Subscription:
+def _served(declaration: Declaration, filters: Filters) -> Subscription:
+    spec, subscription_id = declaration.filter, declaration.subscription_id
+    wanted = filters.compile(spec)
+    by_meaning = bool(spec.get("similar_to"))
+    accepts = wanted if spec.get("expression") else None  # types are looked up
+    if by_meaning:
+        accepts = matched.matches(subscription_id)  # by the bus, types and expression as well
     return Subscription(
-        name=f"{declaration.subscription_id}@{declaration.generation}",
+        name=f"{subscription_id}@{declaration.generation}",
         pool="",
-        types=tuple(declaration.filter.get("types") or ("*",)),
+        types=tuple(types_read(spec)),
         guild_id=declaration.guild_id,
+        accepts=accepts,
+        unwraps=matched.original if by_meaning else None,
         sink=stored_sink.validate_json(declaration.sink),
         policy=stored_delivery.validate_json(declaration.delivery),
         origin=declaration.origin,
-        declared_as=declaration.subscription_id,
+        declared_as=subscription_id,
         title=declaration.name,
         version=declaration.version,
     )

@@ -1,13 +1,16 @@
 """The router's store on PostgreSQL."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
+from actors.bus.filters import Filters
 from actors.events import StoredEvent
 from actors.router.declared import subscriptions_of
 from actors.router.routing import Subscription
 from actors.router.share import WHOLE, Share
 from actors.router.store import Requested, Start
 from actors.runtime.message import GuildId, Position
+from actors.settings import BusSettings
 from actors.storage.cursors import Cursors
 from actors.storage.database import Database
 from actors.storage.dead_letters import DeadLetters
@@ -16,11 +19,20 @@ from actors.storage.frontier import Frontier
 from actors.storage.leaders import Leaders, Lease
 from actors.storage.log import Advance, LogReader, Unreadable
 
+_DEFAULTS = BusSettings()
+
 
 class PostgresRouterStore:
     """A `RouterStore` for one lease; the database is of the role ``guild_log``."""
 
-    def __init__(self, database: Database, lease: Lease, share: Share = WHOLE) -> None:
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        share: Share = WHOLE,
+        bounds: BusSettings = _DEFAULTS,
+    ) -> None:
+        self._filters = Filters(bounds)
         self._database = database
         self._lease = lease
         self._share = share
@@ -37,7 +49,10 @@ class PostgresRouterStore:
         starts = {}
         for one in subscriptions:
             cursor = cursors.get(self._share.cursor(one.name), one.origin or beginning)
-            starts[one.name] = Start(cursor, await self._dead.above(one.letters, cursor))
+            # A letter stands where its event does, which may be below the cursor when another
+            # event has brought it.
+            above = cursor if one.unwraps is None else beginning
+            starts[one.name] = Start(cursor, await self._dead.above(one.letters, above))
         return starts
 
     async def advance(self, frontiers: Sequence[Frontier], limit: int) -> list[Advance]:
@@ -76,7 +91,8 @@ class PostgresRouterStore:
 
     async def declared(self, limit: int) -> list[Subscription]:
         """What guilds declared and is active, and the replays that run."""
-        return subscriptions_of(*await self._declarations.load(limit))
+        declared, running = await self._declarations.load(limit)
+        return await asyncio.to_thread(subscriptions_of, declared, running, self._filters)
 
     async def disable(self, subscription_id: str, reason: str) -> None:
         """Stops a declared subscription until somebody resumes it."""

@@ -40,6 +40,8 @@ class Delivery:
     """One event on its way to one subscription.
 
     Attributes:
+        read_at: where in the log it was read; not the event's own position where another event
+            brought it.
         not_before: monotonic seconds before which it stays; 0: none.
         lane: that of the slot it holds while it is out.
         alone: it is delivered in a batch of its own, because one of its batch has failed.
@@ -49,6 +51,7 @@ class Delivery:
     """
 
     event: StoredEvent
+    read_at: Position
     not_before: float = 0.0
     lane: Lane = Lane.ROUTINE
     alone: bool = False
@@ -135,20 +138,29 @@ class Window:
         settled, oldest = self.place.frontier.settled, self.oldest
         if oldest is None:
             return settled
-        held_by = oldest.event.position
+        held_by = oldest.read_at
         return min(settled, replace(held_by, seq=held_by.seq - 1))
 
     @property
     def oldest(self) -> Delivery | None:
-        """The unfinished event with the lowest position: it holds the cursor."""
+        """The unfinished event that was read lowest: it holds the cursor."""
         while self._lowest and self._lowest[0][2].done:
             heapq.heappop(self._lowest)
         return self._lowest[0][2] if self._lowest else None
 
-    def add(self, event: StoredEvent, *, not_before: float = 0.0) -> None:
-        """Takes an event that the frontier does not cover yet and this subscription wants."""
-        delivery = Delivery(event, not_before)
-        heapq.heappush(self._lowest, (event.position.xid, event.position.seq, delivery))
+    def add(
+        self, event: StoredEvent, *, read_at: Position | None = None, not_before: float = 0.0
+    ) -> None:
+        """Takes an event that the frontier does not cover yet and this subscription wants.
+
+        Args:
+            event: what is delivered.
+            read_at: where it was read, when another event brought it.
+            not_before: when it may go, in monotonic seconds.
+        """
+        delivery = Delivery(event, read_at or event.position, not_before)
+        place = delivery.read_at
+        heapq.heappush(self._lowest, (place.xid, place.seq, delivery))
         self._unfinished += 1
         key = self._key(event)
         aggregate = self._aggregates.get(key)

@@ -5,15 +5,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import structlog
 
 from actors import events
 from actors.bus.domain import meaning
 from actors.bus.domain.meaning import StandingQueries, Vectors
-from actors.bus.sage.reading import CompileFilter
+from actors.bus.sage.reading import CompileFilter, Wanted
 from actors.bus.store import MeaningStore, Standing
+from actors.errors import ValidationError
 from actors.events import DeliverEvents, StoredEvent, SubscriptionMatched
 from actors.runtime.message import Context, GuildId, Handlers
 from actors.settings import BusSettings
+
+_log = structlog.get_logger("elders_guild.bus")
 
 EmbedAll = Callable[[Sequence[str], Context], Awaitable[Vectors]]
 """The meanings of texts, shape (texts, dimension), each of length 1."""
@@ -105,11 +109,23 @@ class MeaningSage:
             vectors=np.array([one.vector for one in standing], dtype=np.float32),
             floors=np.array(floors, dtype=np.float32),
             origins=tuple(one.origin for one in standing),
-            wanted=tuple(
-                self._compile_filter(plain) if (plain := _plain(one.filter_spec)) else None
-                for one in standing
-            ),
+            wanted=tuple(map(self._wanted, standing)),
         )
+
+    def _wanted(self, one: Standing) -> Wanted | None:
+        """What it asks for beside the meaning; None: nothing."""
+        plain = _plain(one.filter_spec)
+        if not plain:
+            return None
+        try:
+            return self._compile_filter(plain)
+        except ValidationError as error:  # it was possible when it was put; the others go on
+            _log.error("filter_unreadable", subscription=one.subscription_id, reason=str(error))
+            return _nothing
+
+
+def _nothing(_: StoredEvent) -> bool:
+    return False
 
 
 def _plain(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from actors.bus.filters import Filters
 from actors.router.declared import subscriptions_of
 from actors.runtime.message import GuildId, Position
+from actors.settings import BusSettings
 from actors.storage.declarations import Declaration
 
 ONE, OTHER = GuildId("guild_one"), GuildId("guild_other")
@@ -31,6 +33,7 @@ def test_a_guild_with_standing_queries_has_one_subscription_for_all_of_them() ->
             declared(OTHER, "plain", 2, types=["custom.*"]),
         ],
         [],
+        Filters(BusSettings()),
     )
 
     (meaning,) = made

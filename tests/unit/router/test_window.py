@@ -40,6 +40,21 @@ def test_events_of_one_aggregate_go_out_one_after_the_other() -> None:
     assert (ids(first), ids(while_out), ids(second)) == (["evt_1"], [], ["evt_2"])
 
 
+def test_an_event_that_another_brought_holds_the_cursor_where_it_was_read() -> None:
+    subject = window()
+    subject.add(stored_event(1, aggregate="inc_1"), read_at=Position(10, 5))
+    subject.add(stored_event(7, aggregate="inc_2"))
+    subject.place.frontier = read_to(9)
+
+    held = subject.cursor
+    first, second = subject.take(now=0)
+    subject.finish(first)
+    later = subject.cursor
+    subject.finish(second)
+
+    assert (held, later, subject.cursor) == (Position(10, 4), Position(10, 6), Position(10, 9))
+
+
 def test_aggregates_go_out_side_by_side() -> None:
     subject = window()
     for seq in (1, 2, 3):
