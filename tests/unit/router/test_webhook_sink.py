@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from actors.bus.filters import Filters
 from actors.bus.messages import StreamSink, WebhookSink
 from actors.errors import DependencyUnavailable, ElderGuildError
 from actors.events import CustomEvent, StoredEvent
@@ -15,7 +16,7 @@ from actors.router.declared import subscriptions_of
 from actors.router.pace import Pace
 from actors.router.sinks import webhook
 from actors.runtime.message import GuildId, Position
-from actors.settings import OutboundSettings, WebhookSettings
+from actors.settings import BusSettings, OutboundSettings, WebhookSettings
 from actors.storage.declarations import Declaration
 from actors.webhooks.signing import to_text, verify
 from tests.fixtures.network import PUBLIC, Names, Network
@@ -198,8 +199,9 @@ def test_webhooks_and_streams_are_served_and_the_filter_of_a_stream_of_clients_i
         "stream": '{"kind":"stream","stream":"orders","max_length":5}',
         "shown": '{"kind":"sse"}',
     }
+    filters = Filters(BusSettings())
 
-    served = subscriptions_of([declared(name, sink) for name, sink in kinds.items()], [])
+    served = subscriptions_of([declared(name, sink) for name, sink in kinds.items()], [], filters)
 
     assert {one.title: one.sink for one in served} == {
         "hook": WebhookSink(url="https://example.com", key_version=2, per_minute=60),
