@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import asyncpg
 import numpy as np
 import pytest
 
@@ -19,6 +20,7 @@ from actors.bus.messages import (
     ListDeadLetters,
     NackEvents,
     NewEvent,
+    PoolSink,
     PulledEvent,
     PullEvents,
     RedriveDeadLetters,
@@ -26,7 +28,8 @@ from actors.bus.messages import (
     StartReplay,
 )
 from actors.embedding.messages import Embed, Embeddings
-from actors.events import StoredEvent
+from actors.errors import NotFound
+from actors.events import DeliverEvent, StoredEvent
 from actors.router.postgres import PostgresRouterStore
 from actors.router.redrive import redrive_requested
 from actors.router.relay import Chore, Relay
@@ -88,11 +91,12 @@ class Guild:
     across: Database
 
     @asynccontextmanager
-    async def routed(self) -> AsyncIterator[None]:
+    async def routed(self, task: LocalPool | None = None) -> AsyncIterator[None]:
         lease = await Leaders(self.across).acquire("router", "test")
         assert lease is not None
         store = PostgresRouterStore(self.across, lease)
-        sinks = Sinks(lambda _: self.bus, self.across, self.host.settings)
+        pools = {"bus": self.bus, "task": task or LocalPool({})}
+        sinks = Sinks(pools.__getitem__, self.across, self.host.settings)
 
         async def again() -> None:
             await redrive_requested(store, sinks, NUMBERS, relay.subscription_of)
@@ -100,12 +104,12 @@ class Guild:
         relay = Relay(
             store, sinks, NUMBERS, subscriptions=(), chores=[Chore("redrive", 0.02, again)]
         )
-        task = asyncio.create_task(relay.run())
+        work = asyncio.create_task(relay.run())
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
 
     async def pull(self, least: int = 1, name: str = "disks") -> tuple[PulledEvent, ...]:
         pulled: tuple[PulledEvent, ...] = ()
@@ -138,9 +142,15 @@ class Guild:
                 )
             )
 
-    async def letters(self, *states: str) -> tuple[DeadLetter, ...]:
-        query = ListDeadLetters(context=context(), states=states, subscription="disks")
-        return (await self.bus.ask(query)).dead_letters
+    async def letter(self, state: str = "waiting") -> DeadLetter:
+        """The one there is, or will be."""
+        query = ListDeadLetters(context=context(), states=(state,), subscription="disks")
+        async with asyncio.timeout(20):
+            while True:
+                if found := (await self.bus.ask(query)).dead_letters:
+                    (letter,) = found
+                    return letter
+                await asyncio.sleep(0.02)
 
     async def logged(self, event_id: str) -> StoredEvent:
         page = await self.bus.ask(BrowseEvents(context=context(), limit=100))
@@ -171,6 +181,12 @@ def alert(
 def acked(pulled: Sequence[PulledEvent]) -> AckEvents:
     ids = tuple(one.ack_id for one in pulled)
     return AckEvents(context=context(), command_id=key(), name="disks", ack_ids=ids)
+
+
+def redrive(event_id: str) -> RedriveDeadLetters:
+    return RedriveDeadLetters(
+        context=context(), command_id=key(), subscription="disks", event_ids=(event_id,)
+    )
 
 
 async def ended(guild: Guild, replay_id: str) -> Replay:
@@ -239,15 +255,8 @@ async def test_a_dead_letter_and_its_redrive_name_the_event_itself(guild: Guild)
         await guild.bus.ask(
             NackEvents(context=context(), command_id=key(), name="disks", ack_ids=(pulled.ack_id,))
         )
-        (letter,) = await guild.letters("waiting")
-        asked = await guild.bus.ask(
-            RedriveDeadLetters(
-                context=context(),
-                command_id=key(),
-                subscription="disks",
-                event_ids=(published.event_id,),
-            )
-        )
+        letter = await guild.letter()
+        asked = await guild.bus.ask(redrive(published.event_id))
         again = await guild.pull()
         await guild.bus.ask(acked(again))
         await guild.nothing_more()
@@ -256,7 +265,39 @@ async def test_a_dead_letter_and_its_redrive_name_the_event_itself(guild: Guild)
     assert letter.event == await guild.logged(published.event_id)
     assert asked == 1
     assert [one.event for one in again] == [letter.event]
-    (redriven,) = await guild.letters("redriven")
+    redriven = await guild.letter("redriven")
+    assert redriven.event_id == published.event_id
+
+
+async def test_what_a_pool_refuses_is_passed_over_by_the_next_router_until_it_is_redriven(
+    guild: Guild, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    refusing, arrived = True, []
+
+    async def handle(message: DeliverEvent) -> None:
+        arrived.append(message.event)
+        if refusing:
+            raise NotFound("order", "1")
+
+    once, task = DeliveryPolicy(max_attempts=1), LocalPool({DeliverEvent: handle})
+    to_pool = put("disks", filter_spec=WANTED, delivery=once, sink=PoolSink(pool="task"))
+    await guild.bus.ask(to_pool)
+    (published,) = await guild.bus.ask(publish(alert("poison")))
+
+    async with guild.routed(task):
+        letter = await guild.letter()
+    await owner.execute("DELETE FROM cursors WHERE subscription ~ '^sub_'")
+    async with guild.routed(task):
+        await guild.nothing_more()
+        repeated = len(arrived) - 1
+        refusing = False
+        await guild.bus.ask(redrive(letter.event_id))
+        redriven = await guild.letter("redriven")
+
+    logged = await guild.logged(published.event_id)
+    assert letter.event == logged
+    assert repeated == 0
+    assert arrived == [logged, logged]
     assert redriven.event_id == published.event_id
 
 
