@@ -46,6 +46,14 @@ class Payload:
     schema_version: ClassVar[int] = 1
     public: ClassVar[bool] = False
 
+    @property
+    def data_subject(self) -> str | None:
+        """Under whose key the log keeps it; None: in clear.
+
+        A class whose payloads say who a person is answers that person's id.
+        """
+        return None
+
 
 PayloadT = TypeVar("PayloadT", bound=Payload)
 _registry: dict[str, type[Payload]] = {}
@@ -85,11 +93,20 @@ class CustomEvent(Payload):
     data: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased(Payload):
+    """What is left of a payload whose data subject was erased: of which type it was."""
+
+    name: str
+
+
 def encode(payload: Payload) -> str:
     """The payload as JSON text."""
     match payload:
         case CustomEvent():
             return payload.data
+        case Erased():
+            return "null"
         case _:
             return _adapters[payload.type].dump_json(payload).decode()
 
@@ -110,7 +127,7 @@ def decode(name: str, data: str | bytes) -> Payload:
 def wire_type(payload: Payload) -> str:
     """Under which name it stands in the log."""
     match payload:
-        case CustomEvent(name=name):
+        case CustomEvent(name=name) | Erased(name=name):
             return name
         case _:
             return payload.type
@@ -134,7 +151,8 @@ class StoredEvent:
         source_id: the publisher's own id of it, where that is not ``event_id``.
         subject: what of the source it is about, as its publisher calls it.
         attributes: extension attributes of a CloudEvent.
-        sealed_for: the data subject under whose key the log keeps the payload.
+        sealed_for: the data subject under whose key the log keeps the payload: a digest, which
+            tells nobody the name and is the same for all of a guild's events about this subject.
     """
 
     event_id: str
@@ -160,6 +178,11 @@ class StoredEvent:
     def type(self) -> str:
         """Wire name of the payload."""
         return wire_type(self.payload)
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether its data subject was erased: the envelope is all there is."""
+        return isinstance(self.payload, Erased)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -614,6 +637,11 @@ class PrincipalCreated(Payload):
     login: str
     role: str | None = None
 
+    @property
+    def data_subject(self) -> str | None:
+        """A user is a person, and known by the login; a client is a program."""
+        return self.principal_id if self.kind == "user" else None
+
 
 @event_type("user.updated")
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -685,7 +713,10 @@ class SagaFinished(Payload):
 @event_type("system.subject.erased")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectErased(Payload):
-    """A data subject's key was destroyed; ``subject_digest`` is the SHA-256 of its name."""
+    """A data subject's key was destroyed.
+
+    ``subject_digest`` stands in ``sealed_for`` of the events that nobody can read any more.
+    """
 
     subject_digest: str
 

@@ -146,6 +146,7 @@ class LogSettings(_Section):
         default=5.0, ge=0, description="how long a data subject's key outlives its erasure"
     )
     key_cache_entries: int = Field(default=10_000, ge=1)
+    rewrap_rows: int = Field(default=500, ge=1, description="keys wrapped anew at a time")
 
 
 class BusSettings(_Section):

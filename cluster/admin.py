@@ -25,6 +25,7 @@ from actors.identity.sage import IdentitySage
 from actors.runtime.message import Caller, Context, GuildId, Permission
 from actors.settings import GuildSettings, settings
 from actors.storage.database import Database
+from actors.storage.vault import Vault
 
 FIRST_GUILD = "guild"
 ADMIN_LOGIN = "admin"
@@ -50,6 +51,7 @@ async def ensure_first_guild(
     owner_url: str,
     app_url: str,
     *,
+    config: GuildSettings,
     admin_password: str | None = None,
     client_secret: str | None = None,
 ) -> FirstGuild | None:
@@ -61,6 +63,7 @@ async def ensure_first_guild(
     Args:
         owner_url: connection of the role ``guild_owner``, the only one that may add a guild.
         app_url: connection of the role ``guild_app``.
+        config: for numbers, and ``secret_key``: what tells of the admin is sealed.
         admin_password: default: a random one.
         client_secret: default: a random one, 256 bits.
 
@@ -68,7 +71,7 @@ async def ensure_first_guild(
         What was made, or None where there was a guild with an admin already.
     """
     guild_id = await _first_guild(owner_url)
-    async with open_identity(app_url, settings()) as identity:
+    async with open_identity(app_url, config) as identity:
         if await identity.exists(guild_id, ADMIN_LOGIN):
             return None
         first = FirstGuild(
@@ -164,7 +167,7 @@ class HostIdentity:
 @asynccontextmanager
 async def open_identity(app_url: str, config: GuildSettings) -> AsyncIterator[HostIdentity]:
     """The sage over one connection, closed at the block's end."""
-    database = await Database.open(app_url, config.database, connections=1)
+    database = await Database.open(app_url, config.database, connections=1, vault=Vault.of(config))
     try:
         store = PostgresIdentityStore(database)
         yield HostIdentity(store, IdentitySage(store, Passwords(config.identity)))

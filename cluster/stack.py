@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from pydantic import SecretStr
+
 from actors.storage.migrate import MigrationError, migrate
 from cluster import marker
 from cluster.admin import ADMIN_LOGIN, ALERTMANAGER_CLIENT, ensure_first_guild
@@ -164,9 +166,11 @@ class LocalStack:
 
     async def _first_guild(self) -> None:
         credentials, at = self._plan.credentials, self._plan.addresses
+        secret_key = {"secret_key": SecretStr(at.secret_key)}
         made = await ensure_first_guild(
             at.owner_url,
             at.app_url,
+            config=self._plan.settings.model_copy(update=secret_key),
             admin_password=credentials.admin_password,
             client_secret=credentials.alertmanager_secret,
         )

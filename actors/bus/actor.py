@@ -51,6 +51,7 @@ class BusMember(Member):
             settings.database,
             on_commit=host.nudge_router,
             connections=settings.bus.groups_in_flight,
+            vault=database.vault,
         )
         host.on_close(publishing.close)
         wake_up = WakeUp(settings.redis_url.get_secret_value(), settings.router)

@@ -44,7 +44,7 @@ class RagMember(Member):
         host.use_ledger(Inbox(database))
         url = host.settings.log_database_url.get_secret_value()
         log_database = await Database.open(
-            url, host.settings.database, connections=_LOG_CONNECTIONS
+            url, host.settings.database, connections=_LOG_CONNECTIONS, vault=database.vault
         )
         host.on_close(log_database.close)
         store = PostgresRagStore(database, log_database)

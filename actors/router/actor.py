@@ -32,6 +32,7 @@ from actors.storage.database import Database
 from actors.storage.layout import adopt, present
 from actors.storage.leaders import Leaders, LeadershipLost, Lease
 from actors.storage.streams import LiveTail, recent
+from actors.storage.vault import Vault
 
 _log = structlog.get_logger("elders_guild.router")
 _HEAD = "node:__internal_head__"  # Ray's own resource of the head node
@@ -149,7 +150,9 @@ class RouterActor:
 
     async def _lead(self, patience_s: float) -> None:
         database = await Database.open(
-            self._settings.log_database_url.get_secret_value(), self._settings.database
+            self._settings.log_database_url.get_secret_value(),
+            self._settings.database,
+            vault=Vault.of(self._settings),
         )
         try:
             holder = f"{socket.gethostname()}:{os.getpid()}:{self._incarnation}"

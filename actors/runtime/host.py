@@ -10,6 +10,7 @@ from actors.runtime.pool import Asker
 from actors.runtime.pools import Pools
 from actors.settings import GuildSettings
 from actors.storage.database import Database
+from actors.storage.vault import Vault
 
 _log = structlog.get_logger("elders_guild.runtime")
 
@@ -35,10 +36,16 @@ class Host:
 
         Raises:
             DependencyUnavailable: the server does not answer; the member will be opened again.
+            BadKeyRing: ``SECRET_KEY`` cannot be used.
         """
         if self._database is None:
             url = self.settings.database_url.get_secret_value()
-            database = await Database.open(url, self.settings.database, on_commit=self.nudge_router)
+            database = await Database.open(
+                url,
+                self.settings.database,
+                on_commit=self.nudge_router,
+                vault=Vault.of(self.settings),
+            )
             self._database = database
             self.on_close(database.close)
         return self._database

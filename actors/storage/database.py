@@ -14,6 +14,7 @@ from actors.runtime import scope
 from actors.runtime.message import GuildId, Position
 from actors.settings import DatabaseSettings
 from actors.storage.log_state import present_epoch
+from actors.storage.vault import Vault
 
 _GUILD = re.compile(ID_PATTERN)
 
@@ -33,13 +34,25 @@ _LOST_RACE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
 class Transaction:
-    """One open transaction of one guild. Row-level security shows it that guild's rows only."""
+    """One open transaction of one guild. Row-level security shows it that guild's rows only.
+
+    Attributes:
+        epoch: of the log.
+        vault: keys of data subjects.
+        began: on the vault's clock; what it sees is not older.
+        position: of the last event it wrote.
+    """
 
     def __init__(
-        self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", epoch: int
+        self,
+        connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]",
+        epoch: int,
+        vault: Vault,
     ) -> None:
         self._connection = connection
         self.epoch = epoch
+        self.vault = vault
+        self.began = vault.now()
         self.position: Position | None = None
 
     async def execute(self, query: str, *args: Any) -> str:
@@ -71,6 +84,7 @@ class Database:
 
     Attributes:
         epoch: of the log in this database.
+        vault: keys of data subjects; all databases of a process share one.
     """
 
     def __init__(
@@ -79,8 +93,10 @@ class Database:
         settings: DatabaseSettings,
         on_commit: Callable[[], None],
         epoch: int,
+        vault: Vault,
     ) -> None:
         self.epoch = epoch
+        self.vault = vault
         self._pool = pool
         self._settings = settings
         self._on_commit = on_commit
@@ -93,6 +109,7 @@ class Database:
         *,
         on_commit: Callable[[], None] = lambda: None,
         connections: int | None = None,
+        vault: Vault | None = None,
     ) -> Self:
         """Connects and checks what our promises rest on.
 
@@ -102,6 +119,7 @@ class Database:
             on_commit: called after each commit that wrote an event; must not block. A lost call
                 costs time only.
             connections: at most so many; default ``settings.connections_per_member``.
+            vault: needed where payloads are sealed, or sealed ones are read.
 
         Raises:
             DependencyUnavailable: the server does not answer.
@@ -133,7 +151,7 @@ class Database:
             except BaseException:
                 pool.terminate()
                 raise
-        return cls(pool, settings, on_commit, epoch)
+        return cls(pool, settings, on_commit, epoch, vault or Vault.empty())
 
     async def close(self) -> None:
         """Closes the connections, waiting briefly for what is running."""
@@ -187,7 +205,7 @@ class Database:
                 # BEGIN and COMMIT can be cancelled half-way too: nothing dirty goes back.
                 try:
                     await connection.execute(begin)
-                    yield Transaction(connection, self.epoch)
+                    yield Transaction(connection, self.epoch, self.vault)
                     await connection.execute("COMMIT")
                 except BaseException:
                     await _roll_back(connection)

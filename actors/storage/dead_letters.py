@@ -9,7 +9,7 @@ from actors.runtime.message import GuildId, Position
 from actors.storage import system_events
 from actors.storage.database import Database, Transaction
 from actors.storage.leaders import Lease, hold
-from actors.storage.log import Unreadable, from_row
+from actors.storage.log import Unreadable, decoded, readable
 from actors.storage.system_events import SystemEvent
 
 _MAX_REASON = 500
@@ -146,17 +146,17 @@ class DeadLetters:
         """Those of these ids that are dead letters and can be read, oldest first."""
         async with self._database.across_guilds() as tx:
             rows = await tx.fetch(_EVENTS, subscription, list(event_ids))
-        read = [from_row(row, self._database.epoch) for row in rows]
-        return [event for event in read if isinstance(event, StoredEvent)]
+            return readable(await decoded(tx, rows))
 
     async def requested(self, limit: int) -> list[tuple[str, str, StoredEvent]]:
         """What is to be delivered once more: subscription, who asked, event; first asked first."""
         async with self._database.across_guilds() as tx:
             rows = await tx.fetch(_REQUESTED, limit)
+            found = await decoded(tx, rows)
         return [
             (row["subscription"], row["requested_by"] or "", event)
-            for row in rows
-            if isinstance(event := from_row(row, self._database.epoch), StoredEvent)
+            for row, event in zip(rows, found, strict=True)
+            if isinstance(event, StoredEvent) and not event.is_erased
         ]
 
     async def mark_redriven(

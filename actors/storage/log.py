@@ -1,7 +1,8 @@
 """Reading the event log, in an order in which nothing appears behind the reader's back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -9,10 +10,13 @@ import orjson
 import pydantic
 
 from actors import events
-from actors.events import Priority, StoredEvent
+from actors.events import Erased, Payload, Priority, StoredEvent
 from actors.runtime.message import GuildId, Position
+from actors.storage import sealing, seals
 from actors.storage.database import Database, Transaction
 from actors.storage.frontier import Frontier, Snapshot
+from actors.storage.seals import BrokenSeal, Place
+from actors.storage.vault import Lost, SubjectKey, Whose
 
 BEGINNING = Position(0, 0)
 
@@ -59,6 +63,10 @@ _SNAPSHOT = "SELECT pg_current_snapshot()::text"
 _HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 
 
+_NO_KEY = Lost("the key of its data subject was not looked for")
+_NONE: Mapping[Whose, SubjectKey] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """An event of a known type whose data this version cannot read; ``reason`` says why."""
@@ -75,7 +83,7 @@ class Page:
     """A stretch of the log.
 
     Attributes:
-        events: in order. Types this version does not know are left out.
+        events: in order. Types this version does not know, and what was erased, are left out.
         unreadable: what should have been among the events and cannot.
         end: the last position looked at, also where nothing there was of use; equal to where the
             reading began when there was nothing more to read.
@@ -94,7 +102,7 @@ class Advance:
 
     Attributes:
         events: in log order, which is the order of versions within each aggregate. Types this
-            version does not know are left out.
+            version does not know, and what was erased, are left out.
         unreadable: what should have been among the events and cannot.
         frontier: from where to go on.
         full: there may be more behind it now.
@@ -125,7 +133,7 @@ class LogReader:
         """The next stretch behind ``after`` below the horizon, at most ``limit`` lines."""
         async with self._database.across_guilds() as tx:
             rows = await tx.fetch(_READ, str(after.xid), after.seq, limit)
-        events, unreadable = _decoded(rows, self._database.epoch)
+            events, unreadable = _sorted_out(await decoded(tx, rows))
         end = _position(rows[-1], self._database.epoch) if rows else after
         return Page(events, unreadable, end, full=len(rows) == limit)
 
@@ -139,6 +147,20 @@ class LogReader:
             if page.events or not page.full:
                 return page.events
             after = page.end
+
+    async def erased(self, events: Sequence[StoredEvent]) -> frozenset[str]:
+        """Ids of those whose data subject was erased since they were read.
+
+        The database is asked when what is known is older than ``log.key_cache_s``.
+        """
+        whose = {event.event_id: (event.guild_id, event.sealed_for) for event in events}
+        wanted = {(guild_id, digest) for guild_id, digest in whose.values() if digest is not None}
+        keys = sealing.recalled(self._database.vault, wanted)
+        if len(keys) < len(wanted):
+            async with self._database.across_guilds() as tx:
+                keys = await sealing.keys(tx, wanted)
+        gone = {one for one, key in keys.items() if key is None}
+        return frozenset(event_id for event_id, one in whose.items() if one in gone)
 
     async def end(self) -> Position:
         """A position such that every event below it can be read now."""
@@ -160,7 +182,7 @@ async def advance(tx: Transaction, frontier: Frontier, snapshot: Snapshot, limit
         arguments.append([str(hole.xid) for hole in frontier.holes])
         arguments.append([hole.seq for hole in frontier.holes])
     rows = await tx.fetch(_READ_BEHIND if frontier.holes else _READ_ABOVE, *arguments)
-    events, unreadable = _decoded(rows, tx.epoch)
+    events, unreadable = _sorted_out(await decoded(tx, rows))
     positions = [_position(row, tx.epoch) for row in rows]
     full = len(rows) == limit
     return Advance(
@@ -168,34 +190,53 @@ async def advance(tx: Transaction, frontier: Frontier, snapshot: Snapshot, limit
     )
 
 
-def _decoded(
-    rows: Sequence[asyncpg.Record], epoch: int
-) -> tuple[list[StoredEvent], list[Unreadable]]:
-    events, unreadable = [], []
-    for row in rows:
-        match from_row(row, epoch):
-            case StoredEvent() as event:
-                events.append(event)
-            case Unreadable() as damaged:
-                unreadable.append(damaged)
-    return events, unreadable
+Decoded = StoredEvent | Unreadable | None
+"""What a row of the log holds; None where its type is not known here."""
 
 
-def from_row(row: asyncpg.Record, epoch: int) -> StoredEvent | Unreadable | None:
-    """The event of one row of the log; None where its type is not known here."""
+async def decoded(tx: Transaction, rows: Sequence[asyncpg.Record]) -> list[Decoded]:
+    """The event of each row. Of one that was erased there is the envelope, see `Erased`.
+
+    Args:
+        tx: that read the rows; its role sees the keys of data subjects.
+        rows: of the log, or what is kept of it elsewhere.
+    """
+    keys = await sealing.keys_of(tx, rows)
+    return [from_row(row, tx.epoch, keys) for row in rows]
+
+
+def readable(found: Sequence[Decoded]) -> list[StoredEvent]:
+    """Those whose payload is there."""
+    return [one for one in found if isinstance(one, StoredEvent) and not one.is_erased]
+
+
+def _sorted_out(found: Sequence[Decoded]) -> tuple[list[StoredEvent], list[Unreadable]]:
+    return readable(found), [one for one in found if isinstance(one, Unreadable)]
+
+
+def from_row(row: asyncpg.Record, epoch: int, keys: Mapping[Whose, SubjectKey] = _NONE) -> Decoded:
+    """The event of one row.
+
+    Args:
+        row: of the log.
+        epoch: of the log.
+        keys: of the data subjects that are sealed among the rows.
+    """
+    sealed_for = row["sealed_for"]
     try:
-        payload = events.decode(row["type"], row["data"])
+        if sealed_for is None:
+            payload = events.decode(row["type"], row["data"])
+        else:
+            payload = _opened(row, keys.get((row["guild_id"], sealed_for), _NO_KEY))
     except KeyError:
         return None
+    except BrokenSeal as error:
+        return _unreadable(row, epoch, f"sealed: {error}")
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        return Unreadable(
-            row["event_id"],
-            GuildId(row["guild_id"]),
-            row["type"],
-            _position(row, epoch),
-            f"unreadable: {'.'.join(map(str, first['loc']))}: {first['type']}",
-        )
+        # Where in the payload: what is sealed may be named by it.
+        where = "" if sealed_for is not None else f"{'.'.join(map(str, first['loc']))}: "
+        return _unreadable(row, epoch, f"unreadable: {where}{first['type']}")
     return StoredEvent(
         event_id=row["event_id"],
         guild_id=GuildId(row["guild_id"]),
@@ -218,6 +259,23 @@ def from_row(row: asyncpg.Record, epoch: int) -> StoredEvent | Unreadable | None
     )
 
 
+def _opened(row: asyncpg.Record, key: SubjectKey) -> Payload:
+    match key:
+        case None:
+            return Erased(name=row["type"])
+        case Lost(reason):
+            raise BrokenSeal(reason)
+        case _:
+            place = Place(row["guild_id"], row["event_id"], row["type"])
+            return events.decode(row["type"], seals.unseal(key, place, row["data"]))
+
+
+def _unreadable(row: asyncpg.Record, epoch: int, reason: str) -> Unreadable:
+    return Unreadable(
+        row["event_id"], GuildId(row["guild_id"]), row["type"], _position(row, epoch), reason
+    )
+
+
 def _position(row: asyncpg.Record, epoch: int) -> Position:
     return Position(int(row["xid"]), row["seq"], epoch)
 
@@ -225,7 +283,7 @@ def _position(row: asyncpg.Record, epoch: int) -> Position:
 async def of_correlation(
     database: Database, guild_id: GuildId, correlation_id: str, limit: int
 ) -> Sequence[StoredEvent]:
-    """One guild's events of one correlation, oldest first: a timeline."""
+    """One guild's events of one correlation, oldest first: a timeline. Without what was erased."""
     async with database.read(guild_id) as tx:
         rows = await tx.fetch(
             f"SELECT {_COLUMNS} FROM events WHERE guild_id = $1 AND correlation_id = $2"  # noqa: S608
@@ -234,6 +292,4 @@ async def of_correlation(
             correlation_id,
             limit,
         )
-    return [
-        event for row in rows if isinstance(event := from_row(row, database.epoch), StoredEvent)
-    ]
+        return readable(await decoded(tx, rows))

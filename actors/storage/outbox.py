@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors import clock, events
-from actors.errors import VersionConflict
+from actors.errors import ValidationError, VersionConflict
 from actors.events import Payload, Priority
-from actors.runtime.message import Command, Position
+from actors.runtime.message import Command, GuildId, Position
+from actors.storage import sealing, seals
 from actors.storage.database import Transaction
+from actors.storage.seals import Place
 
 _INSERT = """
 WITH head AS (
@@ -20,10 +22,11 @@ WITH head AS (
 )
 INSERT INTO events (guild_id, event_id, source, type, schema_version, aggregate_id,
                     aggregate_version, priority, occurred_at, correlation_id, causation_id,
-                    principal_id, data)
-SELECT $1, event_id, $2, type, schema_version, head.aggregate_id, version, $4, $5, $6, $7, $8, data
-FROM unnest($9::text[], $10::text[], $11::int[], $12::jsonb[], $14::int[])
-     AS new(event_id, type, version, data, schema_version), head
+                    principal_id, data, sealed_for)
+SELECT $1, event_id, $2, type, schema_version, head.aggregate_id, version, $4, $5, $6, $7, $8, data,
+       sealed_for
+FROM unnest($9::text[], $10::text[], $11::int[], $12::jsonb[], $14::int[], $15::text[])
+     AS new(event_id, type, version, data, schema_version, sealed_for), head
 ORDER BY version
 RETURNING xid::text AS xid, seq
 """
@@ -64,10 +67,17 @@ async def append(
     Raises:
         VersionConflict: this aggregate is at another version, or its last event was written by a
             transaction that began to write after this one did.
+        ValidationError: a payload is about a data subject that was erased.
+        BadKeyRing: a payload is to be sealed, and ``SECRET_KEY`` does not serve.
     """
     if not payloads:
         return None
     context = cause.context
+    event_ids = [new_id("evt") for _ in payloads]
+    data = [events.encode(payload) for payload in payloads]
+    sealed_for: list[str | None] = [payload.data_subject for payload in payloads]
+    if any(sealed_for):
+        await _seal(tx, context.caller.guild_id, event_ids, payloads, sealed_for, data)
     rows = await tx.fetch(
         _INSERT,
         context.caller.guild_id,
@@ -78,12 +88,13 @@ async def append(
         correlation_id or context.correlation_id,
         context.causation_id or cause.command_id,
         context.caller.principal_id,
-        [new_id("evt") for _ in payloads],
+        event_ids,
         [payload.type for payload in payloads],
         [version_before + 1 + index for index in range(len(payloads))],
-        [events.encode(payload) for payload in payloads],
+        data,
         version_before,
         [payload.schema_version for payload in payloads],
+        sealed_for,
     )
     if not rows:
         raise VersionConflict("record", aggregate_id)
@@ -91,3 +102,24 @@ async def append(
     if tx.position is None or tx.position < position:
         tx.position = position
     return position
+
+
+async def _seal(
+    tx: Transaction,
+    guild_id: GuildId,
+    event_ids: Sequence[str],
+    payloads: Sequence[Payload],
+    sealed_for: list[str | None],
+    data: list[str],
+) -> None:
+    """Puts digests in place of names, and sealed texts in place of payloads."""
+    sealings = await sealing.hold(tx, guild_id, filter(None, set(sealed_for)))
+    for index, (event_id, payload) in enumerate(zip(event_ids, payloads, strict=True)):
+        name = sealed_for[index]
+        if name is None:
+            continue
+        digest, key = sealings[name]
+        if key is None:
+            raise ValidationError("data_subject", sealing.ERASED)
+        sealed_for[index] = digest
+        data[index] = seals.seal(key, Place(guild_id, event_id, payload.type), data[index])

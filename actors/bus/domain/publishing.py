@@ -31,7 +31,11 @@ _DAWN, _DUSK = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 
 class Line(NamedTuple):
-    """One event as the log takes it; position and aggregate version are given by the log."""
+    """One event as the log takes it; position and aggregate version are given by the log.
+
+    ``sealed_for`` is the data subject's name, and in what the log keeps the digest of it, beside
+    sealed ``data``.
+    """
 
     event_id: str
     source: str
@@ -109,6 +113,13 @@ def aggregate_id(source: str, key: str | None) -> str:
     return f"ext:{hashlib.sha256(plain.encode()).hexdigest()}"
 
 
+def check_data_subject(field: str, name: str) -> None:
+    """Raises `ValidationError` unless a data subject may be called so."""
+    if not name:
+        raise ValidationError(field, "is blank")
+    _check_word(field, name, MAX_ID_BYTES)
+
+
 def label(event_type: str) -> str:
     """The type as a metric's label: types of their own are one, or there would be no end."""
     return CustomEvent.type if event_type.startswith(CUSTOM_PREFIX) else event_type
@@ -167,6 +178,8 @@ def _check_words(event: NewEvent) -> None:
         raise ValidationError("source", "is blank")
     if not event.source_id:
         raise ValidationError("id", "is blank")
+    if event.data_subject is not None and not event.data_subject:
+        raise ValidationError("datasubject", "is blank")
 
 
 def _check_each_word(event: NewEvent) -> None:
@@ -180,12 +193,15 @@ def _check_each_word(event: NewEvent) -> None:
         "datasubject": (event.data_subject, MAX_ID_BYTES),
     }
     for name, (word, most) in words.items():
-        if word is None:
-            continue
-        if _UNPRINTED.search(word):
-            raise ValidationError(name, "holds a character that is none")
-        if len(word.encode()) > most:
-            raise ValidationError(name, f"is longer than {most} bytes")
+        if word is not None:
+            _check_word(name, word, most)
+
+
+def _check_word(name: str, word: str, most: int) -> None:
+    if _UNPRINTED.search(word):
+        raise ValidationError(name, "holds a character that is none")
+    if len(word.encode()) > most:
+        raise ValidationError(name, f"is longer than {most} bytes")
 
 
 def _attributes(given: Mapping[str, str | int | bool]) -> str | None:

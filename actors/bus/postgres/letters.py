@@ -43,6 +43,9 @@ FROM (
     SELECT subscription, event_id FROM dead_letters AS letter
     WHERE guild_id = $1 AND {_OF.format(name="$2")} AND {_STATE} = 'waiting'
       AND (cardinality($3::text[]) = 0 OR event_id = ANY ($3))
+      AND NOT EXISTS (
+          SELECT FROM subject_keys
+          WHERE guild_id = $1 AND subject = letter.event->>'sealed_for' AND erased_at IS NOT NULL)
     ORDER BY dead_at, event_id LIMIT $4 FOR UPDATE
 ) AS chosen
 WHERE (marked.subscription, marked.event_id) = (chosen.subscription, chosen.event_id)
@@ -80,9 +83,12 @@ class PostgresDeadLetterStore:
                 event_id,
                 query.limit + 1,
             )
-        shown = rows[: query.limit]
+            shown = rows[: query.limit]
+            found = iter(await log.decoded(tx, [row for row in shown if row["is_kept"]]))
         return DeadLetterPage(
-            dead_letters=tuple(_letter(row, self._database.epoch) for row in shown),
+            dead_letters=tuple(
+                _letter(row, next(found) if row["is_kept"] else None) for row in shown
+            ),
             next_cursor=_cursor(shown[-1]) if len(rows) > query.limit else None,
         )
 
@@ -113,13 +119,13 @@ class PostgresDeadLetterStore:
         return number
 
 
-def _letter(row: asyncpg.Record, epoch: int) -> DeadLetter:
-    event = log.from_row(row, epoch) if row["is_kept"] else None
+def _letter(row: asyncpg.Record, found: log.Decoded) -> DeadLetter:
+    event = found if isinstance(found, StoredEvent) and not found.is_erased else None
     return DeadLetter(
         subscription=row["shown_as"],
         event_id=row["letter_id"],
         event_type=row["type"] or "",
-        event=event if isinstance(event, StoredEvent) else None,
+        event=event,
         attempts=row["attempts"],
         reason=row["why"],
         state=row["letter_state"],

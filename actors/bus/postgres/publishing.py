@@ -9,7 +9,9 @@ from actors.bus.domain.publishing import Line
 from actors.bus.messages import Published
 from actors.errors import ValidationError, VersionConflict
 from actors.runtime.message import GuildId, Position
+from actors.storage import sealing, seals
 from actors.storage.database import Database, Transaction
+from actors.storage.seals import Place
 
 # A column is one text: the driver takes 15 µs to encode an event as elements of arrays, and 3 µs
 # so. Neither character occurs in what is published.
@@ -73,7 +75,7 @@ class PostgresPublishingStore:
         try:
             try:
                 async with self._database.transaction(guild_id) as tx:
-                    positions = await _write(tx, guild_id, lines)
+                    positions = await _write(tx, guild_id, await _sealed(tx, guild_id, lines))
             except asyncpg.UniqueViolationError:
                 return await self._append_new(guild_id, lines)
         except asyncpg.UniqueViolationError as error:
@@ -93,11 +95,29 @@ class PostgresPublishingStore:
                 if _identity(line) not in firsts:
                     new.setdefault(_identity(line), line)
             if new:
-                for line, position in zip(
-                    new.values(), await _write(tx, guild_id, list(new.values())), strict=True
-                ):
+                sealed = await _sealed(tx, guild_id, list(new.values()))
+                for line, position in zip(sealed, await _write(tx, guild_id, sealed), strict=True):
                     firsts[_identity(line)] = Published(event_id=line.event_id, position=position)
         return [_answer(line, firsts) for line in lines]
+
+
+async def _sealed(tx: Transaction, guild_id: GuildId, lines: Sequence[Line]) -> Sequence[Line]:
+    """The lines as the log keeps them; the database is asked only where there is a data subject."""
+    subjects = {line.sealed_for for line in lines if line.sealed_for is not None}
+    if not subjects:
+        return lines
+    sealings = await sealing.hold(tx, guild_id, subjects)
+    sealed = []
+    for index, line in enumerate(lines):
+        if line.sealed_for is None:
+            sealed.append(line)
+            continue
+        digest, key = sealings[line.sealed_for]
+        if key is None:
+            raise ValidationError(f"events[{index}].datasubject", sealing.ERASED)
+        data = seals.seal(key, Place(guild_id, line.event_id, line.type), line.data)
+        sealed.append(line._replace(sealed_for=digest, data=data))
+    return sealed
 
 
 async def _write(tx: Transaction, guild_id: GuildId, lines: Sequence[Line]) -> list[Position]:

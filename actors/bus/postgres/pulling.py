@@ -130,11 +130,11 @@ class PostgresPullStore:
                 reason = f"not acknowledged within {policy.ack_deadline_s:g} s"
                 graves += [_grave(row, reason) for row in await tx.fetch(_EXHAUSTED, *common)]
             lent = [row for row in rows if row["subscription"] is not None]
-            pulled, unreadable, erased = _sorted_out(lent, key, self._database.epoch)
+            pulled, unreadable, gone = await _sorted_out(tx, lent, key)
             await burial.bury(tx, context, subscription, graves + unreadable)
-            await burial.finish(tx, erased)
+            await burial.finish(tx, gone)
         return Leased(
-            events=tuple(pulled), again=bool(exhausted or unreadable or erased) and not pulled
+            events=tuple(pulled), again=bool(exhausted or unreadable or gone) and not pulled
         )
 
     async def ack(
@@ -187,15 +187,17 @@ async def _change(
             raise LateAck(row["event_id"] or str(loan))
 
 
-def _sorted_out(
-    rows: Sequence[asyncpg.Record], key: str, epoch: int
+async def _sorted_out(
+    tx: Transaction, rows: Sequence[asyncpg.Record], key: str
 ) -> tuple[list[PulledEvent], list[burial.Grave], list[burial.Grave]]:
-    pulled, unreadable, erased = [], [], []
-    for row in rows:
-        if row["event_id"] is None:  # its partition is gone
-            erased.append(_grave(row, "gone"))
-            continue
-        match log.from_row(row, epoch):
+    """What is lent, what cannot be read, and what ends in silence: its event is no more."""
+    gone = [_grave(row, "gone") for row in rows if row["event_id"] is None]  # with its partition
+    rows = [row for row in rows if row["event_id"] is not None]
+    pulled, unreadable = [], []
+    for row, found in zip(rows, await log.decoded(tx, rows), strict=True):
+        match found:
+            case StoredEvent() as event if event.is_erased:
+                gone.append(_grave(row, "erased"))
             case StoredEvent() as event:
                 replay_id = None if row["subscription"] == key else row["subscription"]
                 loan = Loan(int(row["line_xid"]), row["line_seq"], row["attempt"], replay_id)
@@ -211,7 +213,7 @@ def _sorted_out(
                 unreadable.append(_grave(row, reason))
             case None:
                 unreadable.append(_grave(row, f"unreadable: {row['type']} is not known"))
-    return pulled, unreadable, erased
+    return pulled, unreadable, gone
 
 
 def _grave(row: asyncpg.Record, reason: str) -> burial.Grave:

@@ -28,10 +28,11 @@ class PostgresReadingStore:
         statement, args = _browse(query, self._database.epoch)
         async with self._database.read(query.context.caller.guild_id) as tx:
             rows = await tx.fetch(f"{statement} LIMIT ${len(args) + 1}", *args, limit + 1)
-        shown = rows[:limit]
+            shown = rows[:limit]
+            found = await log.decoded(tx, shown)
         more = len(rows) > limit
         return EventPage(
-            events=tuple(_readable(shown, self._database.epoch)),
+            events=tuple(one for one in found if isinstance(one, StoredEvent)),
             next_cursor=paging.encode(str(_position(shown[-1], self._database.epoch)))
             if more
             else None,
@@ -88,10 +89,6 @@ def _from_cursor(cursor: str) -> Position:
         return Position.parse(paging.decode(cursor, 1)[0])
     except ValueError as error:
         raise paging.foreign() from error
-
-
-def _readable(rows: Sequence[asyncpg.Record], epoch: int) -> list[StoredEvent]:
-    return [event for row in rows if isinstance(event := log.from_row(row, epoch), StoredEvent)]
 
 
 def _position(row: asyncpg.Record, epoch: int) -> Position:

@@ -44,7 +44,7 @@ CREATE TABLE events (
     causation_id      text,
     principal_id      text NOT NULL,
     attributes        jsonb,              -- extension attributes of a CloudEvent
-    sealed_for        text,               -- data is encrypted under the key of this data subject
+    sealed_for        text,               -- data is encrypted under this subject's key; a digest
     data              jsonb NOT NULL
 ) PARTITION BY RANGE (recorded_at);
 CREATE INDEX events_position ON events (xid, seq);
@@ -57,7 +57,11 @@ INSERT INTO events (seq, xid, guild_id, event_id, source, type, aggregate_id, ag
                     priority, occurred_at, recorded_at, correlation_id, causation_id, principal_id,
                     data)
 SELECT seq, xid, guild_id, event_id, source, type, aggregate_id, aggregate_version,
-       priority, occurred_at, recorded_at, correlation_id, causation_id, principal_id, data
+       priority, occurred_at, recorded_at, correlation_id, causation_id, principal_id,
+       -- From here on a person's login is sealed. The earlier ones were not, and nobody could ever
+       -- erase them: they stay behind. The table of principals has them.
+       CASE WHEN type = 'user.created' AND data->>'kind' = 'user'
+            THEN data || '{"login": ""}' ELSE data END
 FROM events_before;
 SELECT setval('event_numbers', (SELECT coalesce(max(seq), 0) + 1 FROM events), false);
 
@@ -308,18 +312,34 @@ CREATE INDEX sagas_by_state ON sagas (guild_id, state, created_at DESC);
 CALL guild_protect('sagas');
 
 -- Keys of data subjects. Erasing destroys the key: what was sealed under it stays in the log, in
--- backups and in replays, and can be read by nobody.
+-- backups and in replays, and can be read by nobody. Dead rows hold the destroyed keys: they are
+-- cleared away at once, and not when many have gathered.
 CREATE TABLE subject_keys (
     guild_id    text NOT NULL REFERENCES guilds,
-    subject     text NOT NULL,
+    subject     text NOT NULL,            -- digest of its name
+    kid         text,                     -- of SECRET_KEY, under which the key is wrapped
     wrapped_key bytea,
     created_at  timestamptz NOT NULL DEFAULT now(),
     erased_at   timestamptz,
     erased_by   text,
     PRIMARY KEY (guild_id, subject),
-    CHECK ((wrapped_key IS NULL) = (erased_at IS NOT NULL))
-);
+    CHECK ((wrapped_key IS NULL) = (erased_at IS NOT NULL)),
+    CHECK ((wrapped_key IS NULL) = (kid IS NULL))
+) WITH (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0);
 CALL guild_protect('subject_keys');
 REVOKE DELETE ON subject_keys FROM guild_app;
 CREATE POLICY every_subject_key ON subject_keys FOR SELECT TO guild_log USING (true);
 GRANT SELECT ON subject_keys TO guild_log;
+
+-- What a guild's digests are made with, so that a name is not found by trying names.
+CREATE TABLE digest_keys (
+    guild_id    text PRIMARY KEY REFERENCES guilds,
+    kid         text NOT NULL,
+    wrapped_key bytea NOT NULL
+);
+CALL guild_protect('digest_keys');
+REVOKE DELETE ON digest_keys FROM guild_app;
+
+-- The letters of a data subject, to be put away when it is erased.
+CREATE INDEX dead_letters_sealed ON dead_letters (guild_id, (event->>'sealed_for'))
+    WHERE event->>'sealed_for' IS NOT NULL;

@@ -9,6 +9,7 @@ from actors.settings import DatabaseSettings
 from actors.storage.database import Database
 from tests.fixtures.bus_builders import GUILD, OTHER_GUILD
 from tests.fixtures.services import PreparedDatabase
+from tests.fixtures.storage import new_vault
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ async def owner(
     yield connection
     await connection.execute(
         "TRUNCATE events, event_identities, aggregate_heads, inbox, subscriptions, cursors,"
-        " pull_deliveries, dead_letters, replays, subject_keys"
+        " pull_deliveries, dead_letters, replays, subject_keys, digest_keys"
     )
     await connection.close()
 
@@ -36,7 +37,9 @@ async def database(
     module_database: PreparedDatabase, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> AsyncIterator[Database]:
     """As the bus opens it."""
-    opened = await Database.open(module_database.app_url, DatabaseSettings(), connections=4)
+    opened = await Database.open(
+        module_database.app_url, DatabaseSettings(), connections=4, vault=new_vault()
+    )
     yield opened
     await opened.close()
 
@@ -46,6 +49,8 @@ async def log_database(
     module_database: PreparedDatabase, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> AsyncIterator[Database]:
     """As the router opens it."""
-    opened = await Database.open(module_database.log_url, DatabaseSettings(), connections=2)
+    opened = await Database.open(
+        module_database.log_url, DatabaseSettings(), connections=2, vault=new_vault()
+    )
     yield opened
     await opened.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from actors.identity.postgres import PostgresIdentityStore
 from actors.identity.sage import IdentitySage
@@ -24,6 +25,7 @@ from cluster import admin
 from tests.fixtures.gateway import app_over, client_of, key, quick_passwords, settings
 from tests.fixtures.incident import FoundEvidence
 from tests.fixtures.services import PreparedDatabase
+from tests.fixtures.storage import SECRET_KEY
 
 pytestmark = pytest.mark.integration
 
@@ -43,8 +45,10 @@ class Ground:
 
 @pytest.fixture
 async def ground(fresh_database: PreparedDatabase) -> AsyncIterator[Ground]:
-    config = settings()
-    first = await admin.ensure_first_guild(fresh_database.owner_url, fresh_database.app_url)
+    config = settings().model_copy(update={"secret_key": SecretStr(SECRET_KEY)})
+    first = await admin.ensure_first_guild(
+        fresh_database.owner_url, fresh_database.app_url, config=config
+    )
     assert first is not None
     database = await Database.open(fresh_database.app_url, config.database, connections=4)
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from actors.errors import NotAuthenticated
 from actors.identity.messages import ClientCredentials, LogIn
@@ -16,13 +17,18 @@ from actors.storage.database import Database
 from cluster import admin
 from tests.fixtures.identity_contract import IdentityStoreContract, add_user, context
 from tests.fixtures.services import PreparedDatabase
+from tests.fixtures.storage import SECRET_KEY, new_vault
 
 pytestmark = pytest.mark.integration
+
+SEALING = GuildSettings(secret_key=SecretStr(SECRET_KEY))
 
 
 @pytest.fixture
 async def database(fresh_database: PreparedDatabase) -> AsyncIterator[Database]:
-    opened = await Database.open(fresh_database.app_url, GuildSettings().database)
+    opened = await Database.open(
+        fresh_database.app_url, GuildSettings().database, vault=new_vault()
+    )
     yield opened
     await opened.close()
 
@@ -82,8 +88,8 @@ async def test_the_first_guild_is_made_once_and_its_secrets_work(
 ) -> None:
     urls = (fresh_database.owner_url, fresh_database.app_url)
 
-    first = await admin.ensure_first_guild(*urls)
-    again = await admin.ensure_first_guild(*urls)
+    first = await admin.ensure_first_guild(*urls, config=SEALING)
+    again = await admin.ensure_first_guild(*urls, config=SEALING)
 
     assert first is not None
     assert again is None
@@ -107,7 +113,9 @@ async def test_the_first_guild_is_made_once_and_its_secrets_work(
 async def test_an_operator_resets_a_password(
     store: PostgresIdentityStore, fresh_database: PreparedDatabase
 ) -> None:
-    first = await admin.ensure_first_guild(fresh_database.owner_url, fresh_database.app_url)
+    first = await admin.ensure_first_guild(
+        fresh_database.owner_url, fresh_database.app_url, config=SEALING
+    )
     assert first is not None
 
     async with admin.open_identity(fresh_database.app_url, GuildSettings()) as identity:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
+from actors.events import PrincipalCreated, TaskDeleted, decode
 from actors.storage import migrate as migrations
 from actors.storage.migrate import Migration, MigrationError, migrate, shipped
 from cluster.bootstrap import Passwords, bootstrap
@@ -96,6 +97,45 @@ async def test_a_migration_that_fails_leaves_nothing_of_itself(
         await migrate(empty_database)
 
     assert await schema_of(empty_database) == schema
+
+
+async def test_logins_that_were_written_in_clear_stay_behind_when_the_log_moves(
+    postgres_server: PostgresServer, empty_database: str
+) -> None:
+    owner = await asyncpg.connect(empty_database)
+    for migration in _FILES[:6]:
+        await owner.execute(migration.sql)
+    admin = await asyncpg.connect(postgres_server.admin_url.rpartition("/")[0] + "/empty")
+    await admin.execute("INSERT INTO guilds (guild_id, name) VALUES ('gld_1', 'one')")
+    for number, (kind, data) in enumerate(
+        [
+            ("user.created", '{"kind": "user", "login": "person", "principal_id": "user_1"}'),
+            ("user.created", '{"kind": "client", "login": "program", "principal_id": "program"}'),
+            ("sage.task.deleted", '{"task_id": "person"}'),
+        ],
+        start=1,
+    ):
+        await admin.execute(
+            "INSERT INTO events (guild_id, event_id, source, type, aggregate_id, aggregate_version,"
+            " priority, occurred_at, correlation_id, principal_id, data)"
+            " VALUES ('gld_1', $1, 's', $2, 'a', $3, 'low', now(), 'c', 'p', $4)",
+            f"evt_{number}",
+            kind,
+            number,
+            data,
+        )
+
+    await owner.execute(_FILES[6].sql)
+
+    rows = await admin.fetch("SELECT type, data FROM events ORDER BY seq")
+    await admin.close()
+    await owner.close()
+    payloads = [decode(row["type"], row["data"]) for row in rows]
+    assert payloads == [
+        PrincipalCreated(principal_id="user_1", kind="user", login=""),
+        PrincipalCreated(principal_id="program", kind="client", login="program"),
+        TaskDeleted(task_id="person"),
+    ]
 
 
 async def test_a_missing_extension_is_told_in_a_sentence(
