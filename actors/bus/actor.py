@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from actors.bus.filters import Filters
+from actors.bus.postgres.erasure import PostgresErasureStore
 from actors.bus.postgres.letters import PostgresDeadLetterStore
 from actors.bus.postgres.meaning import PostgresMeaningStore
 from actors.bus.postgres.publishing import PostgresPublishingStore
@@ -13,6 +14,7 @@ from actors.bus.postgres.subscriptions import PostgresSubscriptionStore
 from actors.bus.sagas.host import SagaHost
 from actors.bus.sagas.incident_loop import INCIDENT_LOOP
 from actors.bus.sagas.postgres import PostgresSagaStore
+from actors.bus.sage.erasure import ErasureSage
 from actors.bus.sage.letters import DeadLetterSage
 from actors.bus.sage.meaning import MeaningSage
 from actors.bus.sage.publishing import PublishingSage
@@ -62,6 +64,7 @@ class BusMember(Member):
             **subscribing(database, host, settings),
             **hearing(database, host, settings),
             **TimerDesk(PostgresTimerStore(database), settings.bus).handlers(),
+            **ErasureSage(PostgresErasureStore(database)).handlers(),
         }
 
 

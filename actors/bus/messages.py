@@ -71,7 +71,10 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrowseEvents(Query[EventPage]):
-    """The guild's events, newest first unless ``oldest_first``."""
+    """The guild's events, newest first unless ``oldest_first``.
+
+    Those whose data subject was erased are there without a payload: `Erased`.
+    """
 
     types: tuple[str, ...] = ()
     correlation_id: str | None = None
@@ -599,7 +602,12 @@ class ListSagas(Query[SagaPage]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """The proof that a data subject's key is gone."""
+    """The proof that a data subject's key is gone.
+
+    Attributes:
+        subject_digest: what its events bear as ``sealed_for``.
+        erased_at: when it was erased first.
+    """
 
     subject_digest: str
     erased_at: datetime
@@ -609,7 +617,9 @@ class Erasure:
 class EraseSubject(Command[Erasure]):
     """Destroys the key of a data subject: what was sealed under it is read by nobody again.
 
-    Publishing for this subject is refused from now on.
+    Publishing for this subject is refused from now on. Its events stay in the log as envelopes;
+    its dead letters are discarded. Needs `Permission.ADMIN`. Repeating it is harmless without an
+    inbox row.
     """
 
     subject: str

@@ -9,6 +9,8 @@ from actors.bus.domain.pulling import Loan
 from actors.bus.messages import (
     BrowseEvents,
     DeadLetterPage,
+    EraseSubject,
+    Erasure,
     EventPage,
     ListDeadLetters,
     Origin,
@@ -33,12 +35,25 @@ class PublishingStore(Protocol):
         """Writes all of them or none, in one transaction, and answers after its commit.
 
         A line whose ``(source, source_id)`` the log has already, also from earlier in ``lines``,
-        is not written: its answer is that of the first.
+        is not written: its answer is that of the first. A line with a data subject is kept
+        sealed, under a digest of its name.
 
         Raises:
-            ValidationError: the database refuses one of them.
+            ValidationError: the database refuses one of them, or its data subject was erased; the
+                field names it, ``events[3].datasubject``.
             VersionConflict: a later transaction was first at an aggregate; repeat it.
             DependencyUnavailable: the database is away.
+        """
+
+
+class ErasureStore(Protocol):
+    """Keys of data subjects; one guild a call."""
+
+    async def erase(self, command: EraseSubject) -> Erasure:
+        """Destroys the subject's key and says so in the log; its dead letters are discarded.
+
+        From the answer on nothing is published for the subject, and what was sealed for it can be
+        read by nobody, also where there never was a key. A repeat answers the first erasure.
         """
 
 
