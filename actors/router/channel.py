@@ -232,7 +232,9 @@ class Channel:
         delivered_before = self.delivered
         try:
             async with asyncio.timeout(timeout_s):
-                await self._sink.deliver(name, [one.event for one in batch], timeout_s)
+                batch = await self._pass_over_erased(batch)
+                if batch:
+                    await self._sink.deliver(name, [one.event for one in batch], timeout_s)
         except Gone as error:
             await self._disable(batch, error)
         except TimeoutError:
@@ -247,6 +249,17 @@ class Channel:
                 self._finish(delivery, "delivered")
         self._batches -= 1
         self._changed.set()
+
+    async def _pass_over_erased(self, batch: list[Delivery]) -> list[Delivery]:
+        """The rest. What was erased while it waited here is heard by nobody."""
+        sealed = [one.event for one in batch if one.event.sealed_for is not None]
+        if not sealed:
+            return batch
+        erased = await self._store.erased(sealed)
+        for delivery in batch:
+            if delivery.event.event_id in erased:
+                self._finish(delivery, "erased")
+        return [one for one in batch if one.event.event_id not in erased]
 
     async def _disable(self, batch: Sequence[Delivery], error: Gone) -> None:
         declared_as = self.subscription.declared_as

@@ -59,6 +59,10 @@ class PostgresRouterStore:
         """The next page behind each of these places, all of one snapshot."""
         return await self._log.advance(frontiers, limit)
 
+    async def erased(self, events: Sequence[StoredEvent]) -> frozenset[str]:
+        """Ids of those whose data subject was erased since they were read."""
+        return await self._log.erased(events)
+
     async def save(self, cursors: Mapping[str, Position]) -> None:
         """Moves cursors forward."""
         named = {self._share.cursor(name): at for name, at in cursors.items()}

@@ -43,6 +43,9 @@ class RouterStore(Protocol):
 
     async def advance(self, frontiers: Sequence[Frontier], limit: int) -> list[Advance]: ...
 
+    async def erased(self, events: Sequence[StoredEvent]) -> frozenset[str]:
+        """Ids of those whose data subject was erased since they were read."""
+
     async def save(self, cursors: Mapping[str, Position]) -> None: ...
 
     async def give_up(
