@@ -54,12 +54,16 @@ def attributes(event: StoredEvent) -> dict[str, Attribute]:
         "recordedtime": None if event.recorded_at is None else timestamp(event.recorded_at),
         "authid": event.principal_id,
         "position": str(event.position),
+        "sealedfor": event.sealed_for,
+        "erased": True if event.is_erased else None,
     }
     return {name: value for name, value in told.items() if value is not None}
 
 
 def structured(event: StoredEvent) -> bytes:
-    """The event in the JSON format, attributes and data in one object."""
+    """The event in the JSON format, attributes and data in one object; erased data is absent."""
+    if event.is_erased:
+        return orjson.dumps(attributes(event))
     return orjson.dumps(
         {**attributes(event), "data": orjson.Fragment(events.encode(event.payload))}
     )

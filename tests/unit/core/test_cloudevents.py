@@ -4,8 +4,8 @@ import orjson
 import pytest
 from cloudevents.core.formats.json import JSONFormat
 
-from actors import cloudevents
-from actors.events import CustomEvent, Priority, StoredEvent
+from actors import cloudevents, events
+from actors.events import CustomEvent, Erased, Priority, StoredEvent
 from actors.runtime.message import GuildId, Position
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5_000, tzinfo=UTC)
@@ -63,3 +63,24 @@ def test_a_priority_comes_back_from_its_number(priority: Priority) -> None:
 @pytest.mark.parametrize(("severity", "priority"), [(1, "low"), (12, "normal"), (24, "critical")])
 def test_a_number_between_two_is_the_lower_one(severity: int, priority: str) -> None:
     assert cloudevents.priority_of(severity) == priority
+
+
+def test_of_erased_data_the_envelope_is_told_and_that_it_was_erased() -> None:
+    event = stored(payload=Erased(name="custom.build.failed"), sealed_for="digest")
+
+    told = orjson.loads(cloudevents.structured(event))
+
+    assert "data" not in told
+    assert (told["type"], told["erased"], told["sealedfor"]) == (
+        "custom.build.failed",
+        True,
+        "digest",
+    )
+    assert events.encode(event.payload) == "null"
+
+
+def test_an_event_about_a_person_bears_the_digest_and_not_a_word_of_erasure() -> None:
+    told = cloudevents.attributes(stored(sealed_for="digest"))
+
+    assert told["sealedfor"] == "digest"
+    assert "erased" not in told
