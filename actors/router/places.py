@@ -48,7 +48,7 @@ class Places:
         for place in list(self._readers):
             first = together.setdefault(place.frontier, place)
             if first is not place:
-                self._join(place, first)
+                self._join(first, place)
 
     def put(self, reader: Reader) -> None:
         """Somebody new, at a place of its own."""

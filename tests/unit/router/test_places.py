@@ -39,6 +39,19 @@ def test_those_who_have_read_equally_far_are_read_for_together() -> None:
     assert places.to_read(8) == [places.head, behind.place]
 
 
+@given(st.lists(st.integers(0, 3), max_size=30), st.integers(0, 3))
+def test_however_many_stand_equally_far_at_the_start_they_share_one_place(
+    stands: list[int], head: int
+) -> None:
+    readers = [Reader(seq) for seq in stands]
+
+    places = standing(*readers, head=head)
+
+    assert len({reader.place for reader in readers}) == len(set(stands))
+    assert {reader.place.frontier.upto.seq for reader in readers} == set(stands)
+    assert set(places.to_read(8)) == {places.head, *(reader.place for reader in readers)}
+
+
 def test_thousands_who_want_nothing_are_not_looked_at() -> None:
     readers = [Reader(5) for _ in range(1000)]
     places = standing(*readers, head=5)
