@@ -14,7 +14,11 @@ DATABASE = "guild"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What the stack will be."""
+    """What the stack will be.
+
+    Attributes:
+        pools: the module that is run to put supervisor, routers and pools into Ray; None: nobody.
+    """
 
     stack_id: str
     settings: GuildSettings
@@ -22,7 +26,7 @@ class Plan:
     credentials: Credentials
     ports: Ports
     serve_config: Path
-    with_pools: bool = True
+    pools: str | None = "cluster.pools"
 
     @property
     def logs(self) -> Path:

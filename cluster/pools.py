@@ -4,6 +4,7 @@ Both are detached: they outlive this driver. A second run finds them and changes
 """
 
 import sys
+from collections.abc import Mapping
 
 import ray
 
@@ -23,11 +24,11 @@ POOLS = {
 """Pool → where its member is; members import it themselves, this driver stays light."""
 
 
-def main() -> int:
+def main(pools: Mapping[str, str] = POOLS) -> int:
     """Needs the settings of the stack in its environment, as a worker has them."""
     config = settings()
     ray.init(address=config.ray_address, namespace=config.ray_namespace, log_to_driver=False)
-    start_supervisor(config, POOLS)
+    start_supervisor(config, pools)
     start_routers(config)
     return 0
 

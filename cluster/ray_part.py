@@ -98,8 +98,8 @@ class RayPart:
     async def deploy(self) -> None:
         """Starts pools and Serve app, side by side, and waits until the API is ready."""
         async with asyncio.TaskGroup() as group:
-            if self._plan.with_pools:
-                group.create_task(self._start_pools())
+            if self._plan.pools is not None:
+                group.create_task(self._start_pools(self._plan.pools))
             group.create_task(self._deploy_app())
 
     def parts(self) -> list[Part]:
@@ -167,11 +167,11 @@ class RayPart:
             object_store_mib=self._numbers.object_store_mib,
         )
 
-    async def _start_pools(self) -> None:
+    async def _start_pools(self, module: str) -> None:
         log = self._plan.logs / "pools.log"
         status, printed = await asyncio.to_thread(
             run,
-            [sys.executable, "-m", "cluster.pools"],
+            [sys.executable, "-m", module],
             timeout_s=_DRIVER_TIMEOUT_S,
             environment=self._environment,
             cwd=_ROOT,

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
                 credentials=Credentials.load_or_make(folder),
                 ports=choose(options.port or settings.stack.http_port, _remembered(folder)),
                 serve_config=options.serve_config,
-                with_pools=not options.without_pools,
+                pools=None if options.without_pools else options.pools,
             )
             return asyncio.run(_run(LocalStack(plan, say), say))
     except StackProblem as problem:
@@ -124,6 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", type=Path, help="all data, logs and secrets (.guild)")
     parser.add_argument(
         "--serve-config", type=Path, default=_SERVE_CONFIG, help="another app (ray_config.yaml)"
+    )
+    parser.add_argument(
+        "--pools",
+        default="cluster.pools",
+        metavar="MODULE",
+        help="run to start other pools than ours (cluster.pools)",
     )
     parser.add_argument(
         "--without-pools", action="store_true", help="only what the Serve config names"
