@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
+from benchmarks import casualties
 from cluster.loop import LoopResult, Step, play_loop
 from cluster.state import Stack
 from cluster.story import Story
-from tests.fixtures import casualties, census
+from tests.fixtures import census
 from tests.fixtures.census import Census
 from tests.fixtures.stack import as_admin, as_alertmanager
 

@@ -1,0 +1,72 @@
+"""A whole local stack of one's own, as ``python -m cluster.up`` starts it, for a while."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from cluster import marker
+from cluster.process import free_ports
+from cluster.state import Stack
+
+ROOT = Path(__file__).resolve().parents[1]
+_START_TIMEOUT_S = 240.0
+_STOP_TIMEOUT_S = 60.0
+_CONFIGURES = re.compile(r"(GUILD|RAY)_|(DATABASE_URL|REDIS_URL|JWT_SECRET|SECRET_KEY|ENV)$")
+
+
+@contextmanager
+def started(folder: Path, arguments: Sequence[str] = (), **environment: str) -> Iterator[Stack]:
+    """Starts a stack and ends it, and everything of it, whatever happened meanwhile.
+
+    Args:
+        folder: of all its data. Short, for sockets, and open to the account of PostgreSQL.
+        arguments: further ones of ``cluster.up``.
+        environment: settings of the stack; those of this process do not reach it.
+    """
+    log = folder.with_name(f"{folder.name}.up.log")
+    command = [sys.executable, "-m", "cluster.up", "--data-dir", str(folder)]
+    command += ["--port", str(free_ports(1)[0]), *arguments]
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - ourselves
+            command,
+            env=clean_environment(environment),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield _until_ready(folder, process, log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        left = Stack.load(folder)
+        if left is not None:
+            marker.end(left.stack_id, timeout_s=20)
+
+
+def clean_environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """This process's variables without any that would configure a stack, and the changes."""
+    kept = {name: value for name, value in os.environ.items() if not _CONFIGURES.match(name)}
+    return {**kept, **changes}
+
+
+def _until_ready(folder: Path, process: "subprocess.Popen[bytes]", log: Path) -> Stack:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        stack = Stack.load(folder)
+        if stack is not None and stack.ready and stack.pid == process.pid:
+            return stack
+        time.sleep(0.2)
+    raise RuntimeError(f"the stack did not start:\n{log.read_text()[-4_000:]}")
