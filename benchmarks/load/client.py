@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         end = reply_end(self._buffer)
         if end is None:
             return
-        good = self._buffer.startswith(b"HTTP/1.1 200")
+        good = self._buffer.startswith(b"HTTP/1.1 2")
         self._buffer = self._buffer[end:]
         self.busy = False
         self._done(self, good)

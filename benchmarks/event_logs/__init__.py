@@ -1,0 +1,1 @@
+"""Places where events are kept, and what `benchmarks.events` does with each."""
