@@ -12,6 +12,7 @@ from actors.errors import ElderGuildError
 from actors.metrics import Sample
 from actors.runtime.identity import MemberIdentity
 from actors.runtime.message import Message, Outcome
+from actors.runtime.pickling import dumps
 
 
 class Envelope(NamedTuple):
@@ -93,7 +94,7 @@ def seal(message: Message[Any]) -> bytes:
     Raises:
         Exception: the message cannot be pickled, which is a bug of its class.
     """
-    return pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return dumps(message)
 
 
 def unseal(body: bytes) -> Message[Any]:
@@ -105,10 +106,10 @@ def unseal(body: bytes) -> Message[Any]:
 def seal_outcome(outcome: Outcome[Any]) -> bytes:
     """The outcome as bytes; one that cannot be pickled becomes an error, alone."""
     try:
-        return pickle.dumps(outcome, protocol=pickle.HIGHEST_PROTOCOL)
+        return dumps(outcome)
     except Exception:
         failed: Outcome[Any] = Outcome(error=ElderGuildError("a reply that cannot travel"))
-        return pickle.dumps(failed, protocol=pickle.HIGHEST_PROTOCOL)
+        return dumps(failed)
 
 
 def unseal_outcome(body: bytes) -> Outcome[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from actors.runtime.handling import Handling
 from actors.runtime.ledger import Ledger
 from actors.runtime.message import Handlers, Message, Outcome, ReplyT
+from actors.runtime.pickling import dumps
 
 
 class LocalPool:
@@ -35,4 +36,4 @@ class LocalPool:
 
 
 def _across(value: Any) -> Any:
-    return pickle.loads(pickle.dumps(value))  # noqa: S301  # nosec B301  # our own bytes
+    return pickle.loads(dumps(value))  # noqa: S301  # nosec B301  # our own bytes
