@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import structlog
+from prometheus_client import Counter, Histogram
 
 from actors import metrics
 from actors.errors import DeadlineExceeded, ElderGuildError
@@ -30,6 +31,7 @@ class Handling:
         self._ledger = ledger
         self._pool = pool
         self._keys = OneAtATime()
+        self._counted: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     async def run(
         self, message: Message[ReplyT], *, timeout_s: float | None = None, attempt: int = 1
@@ -85,8 +87,7 @@ class Handling:
     def _note(self, message: Message[Any], outcome: Outcome[Any], seconds: float) -> None:
         code = "ok" if outcome.error is None else outcome.error.code
         name = type(message).__name__
-        metrics.MESSAGES.labels(self._pool, name, code).inc()
-        metrics.MESSAGE_SECONDS.labels(self._pool, name).observe(seconds)
+        self._count(name, code, seconds)
         fields = _fields(message, self._pool) | {
             "outcome": code,
             "duration_ms": round(seconds * 1000, 2),
@@ -96,6 +97,17 @@ class Handling:
                 _log.info("message_handled", command_id=message.command_id, **fields)
             case _:
                 _log.debug("message_handled", **fields)
+
+    def _count(self, name: str, code: str, seconds: float) -> None:
+        counted = self._counted.get((name, code))
+        if counted is None:  # looking a series up costs more than counting
+            counted = self._counted[name, code] = (
+                metrics.MESSAGES.labels(self._pool, name, code),
+                metrics.MESSAGE_SECONDS.labels(self._pool, name),
+            )
+        messages, took = counted
+        messages.inc()
+        took.observe(seconds)
 
 
 def _fields(message: Message[Any], pool: str) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """One JSON object a line, on standard error: what every process of the guild logs."""
 
+import json
 import logging
 import sys
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import orjson
 import structlog
 
 
@@ -22,7 +25,7 @@ def configure(level: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             structlog.processors.EventRenamer("message"),
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(serializer=_rendered),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
@@ -47,3 +50,12 @@ class _NamedLogger(structlog.WriteLogger):
 def _name_logger(logger: Any, _: str, event: structlog.typing.EventDict) -> Any:
     event["logger"] = getattr(logger, "name", "elders_guild")
     return event
+
+
+def _rendered(event: Any, default: Callable[[Any], Any]) -> str:
+    """The line, in ASCII: nobody knows what the terminal or the collector takes."""
+    try:
+        text = orjson.dumps(event, default=default)
+    except orjson.JSONEncodeError:  # a number too large, half a character
+        return json.dumps(event, default=default)
+    return text.decode() if text.isascii() else json.dumps(event, default=default)
