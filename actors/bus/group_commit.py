@@ -46,7 +46,7 @@ class GroupCommit(Generic[ItemT, DoneT]):
         """
         if self.waiting + len(items) > self._settings.max_waiting_events:
             raise Overloaded(self._settings.retry_after_s, "publishing")
-        request = _Request[ItemT, DoneT](items, size_bytes)
+        request: _Request[ItemT, DoneT] = _Request(items, size_bytes)
         self.waiting += len(items)
         self._queues.setdefault(guild_id, deque()).append(request)
         if len(self._writers) < self._settings.groups_in_flight:
