@@ -58,6 +58,15 @@ ORDER BY events.xid, events.seq
 LIMIT $3
 """  # noqa: S608  # constants only
 
+# A page and the snapshot it was read in, as one statement. The snapshot is there without a page.
+_WITH_SNAPSHOT = """
+SELECT pg_current_snapshot()::text AS snapshot, page.*
+FROM (SELECT) AS always LEFT JOIN ({page}) AS page ON true
+ORDER BY page.xid::xid8, page.seq
+"""
+_READ_ABOVE_AT_ONCE = _WITH_SNAPSHOT.format(page=_READ_ABOVE)
+_READ_BEHIND_AT_ONCE = _WITH_SNAPSHOT.format(page=_READ_BEHIND)
+
 _SNAPSHOT = "SELECT pg_current_snapshot()::text"
 
 _HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
@@ -125,9 +134,27 @@ class LogReader:
 
         All answers are of one snapshot: frontiers that have caught up come back equal.
         """
+        if len(frontiers) == 1:
+            return [await self._advance_one(frontiers[0], limit)]
         async with self._database.snapshot_across_guilds() as tx:
             snapshot = Snapshot.parse(await tx.fetchval(_SNAPSHOT))
             return [await advance(tx, frontier, snapshot, limit) for frontier in frontiers]
+
+    async def _advance_one(self, frontier: Frontier, limit: int) -> Advance:
+        query = _READ_BEHIND_AT_ONCE if frontier.holes else _READ_ABOVE_AT_ONCE
+        rows = await self._database.fetch_across_guilds(query, *_place(frontier, limit))
+        snapshot = Snapshot.parse(rows[0]["snapshot"])
+        if rows[0]["xid"] is None:
+            rows = []
+        found = await self._decoded(rows)
+        return _advanced(frontier, rows, found, snapshot, limit, self._database.epoch)
+
+    async def _decoded(self, rows: Sequence[asyncpg.Record]) -> "list[Decoded]":
+        """What the rows hold; a transaction more only where some of it is sealed."""
+        if all(row["sealed_for"] is None for row in rows):
+            return [from_row(row, self._database.epoch) for row in rows]
+        async with self._database.across_guilds() as tx:
+            return await decoded(tx, rows)
 
     async def scan(self, after: Position, limit: int) -> Page:
         """The next stretch behind ``after`` below the horizon, at most ``limit`` lines."""
@@ -177,13 +204,30 @@ async def advance(tx: Transaction, frontier: Frontier, snapshot: Snapshot, limit
         snapshot: of this transaction.
         limit: lines of the log.
     """
+    query = _READ_BEHIND if frontier.holes else _READ_ABOVE
+    rows = await tx.fetch(query, *_place(frontier, limit))
+    return _advanced(frontier, rows, await decoded(tx, rows), snapshot, limit, tx.epoch)
+
+
+def _place(frontier: Frontier, limit: int) -> list[Any]:
+    """The arguments of a statement that reads behind it."""
     arguments: list[Any] = [str(frontier.upto.xid), frontier.upto.seq, limit]
     if frontier.holes:
         arguments.append([str(hole.xid) for hole in frontier.holes])
         arguments.append([hole.seq for hole in frontier.holes])
-    rows = await tx.fetch(_READ_BEHIND if frontier.holes else _READ_ABOVE, *arguments)
-    events, unreadable = _sorted_out(await decoded(tx, rows))
-    positions = [_position(row, tx.epoch) for row in rows]
+    return arguments
+
+
+def _advanced(
+    frontier: Frontier,
+    rows: Sequence[asyncpg.Record],
+    found: "Sequence[Decoded]",
+    snapshot: Snapshot,
+    limit: int,
+    epoch: int,
+) -> Advance:
+    events, unreadable = _sorted_out(found)
+    positions = [_position(row, epoch) for row in rows]
     full = len(rows) == limit
     return Advance(
         events, unreadable, frontier.after(positions, snapshot, truncated=full), full=full

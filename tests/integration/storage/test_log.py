@@ -202,6 +202,33 @@ async def test_an_open_transaction_of_another_database_holds_back_the_cursor_onl
     assert after.frontier.settled > event.position
 
 
+async def test_one_place_is_read_as_it_is_together_with_others(
+    fresh_database: PreparedDatabase,
+) -> None:
+    guild = await new_guild(fresh_database)
+    async with (
+        opened(fresh_database.app_url) as app,
+        opened(fresh_database.log_url) as across,
+    ):
+        reader = LogReader(across)
+        nowhere = Frontier.at(BEGINNING)
+        (empty,) = await reader.advance([nowhere], 10)
+        async with app.transaction(guild) as slow:
+            await append(slow, guild, "inc_slow", count=3)
+            async with app.transaction(guild) as fast:
+                await append(fast, guild, "inc_fast", count=2)
+            (holed,) = await reader.advance([nowhere], 10)
+        places = [nowhere, holed.frontier]
+        together = await reader.advance(places, 4)
+        each = [(await reader.advance([place], 4))[0] for place in places]
+
+    assert (empty.events, empty.full) == ([], False)
+    assert [event.aggregate_id for event in holed.events] == ["inc_fast"] * 2
+    assert holed.frontier.holes
+    assert [event.aggregate_id for event in each[1].events] == ["inc_slow"] * 3
+    assert each == together
+
+
 async def test_every_event_below_the_end_can_be_read(app: Database, across: Database) -> None:
     reader = LogReader(across)
     before = await reader.end()
@@ -293,7 +320,10 @@ async def _write_raw(
     )
 
 
-async def test_the_poll_of_the_log_uses_its_index(fresh_database: PreparedDatabase) -> None:
+@pytest.mark.parametrize("query", [log._READ, log._READ_ABOVE_AT_ONCE], ids=["scan", "page"])
+async def test_the_poll_of_the_log_uses_its_index(
+    fresh_database: PreparedDatabase, query: str
+) -> None:
     guild = await new_guild(fresh_database)
     async with opened(fresh_database.app_url) as app, app.transaction(guild) as tx:
         for number in range(4):
@@ -303,12 +333,12 @@ async def test_the_poll_of_the_log_uses_its_index(fresh_database: PreparedDataba
     await admin.close()
 
     connection = await asyncpg.connect(fresh_database.log_url)
-    rows = await connection.fetch(f"EXPLAIN {log._READ}", "1", 0, 100)
+    rows = await connection.fetch(f"EXPLAIN {query}", "1", 0, 100)
     await connection.close()
 
     plan = "\n".join(row[0] for row in rows)
     assert "Index Scan using events_default_xid_seq_idx" in plan
-    assert "Sort" not in plan
+    assert "Sort" not in plan.partition("Limit")[2]  # a page is sorted, never the log
 
 
 async def test_reading_while_the_server_is_away_is_unavailable_and_then_goes_on(
