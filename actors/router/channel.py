@@ -245,8 +245,7 @@ class Channel:
         else:
             self.delivered += len(batch)
             self._sink.pace.succeeded()
-            for delivery in batch:
-                self._finish(delivery, "delivered")
+            self._finish(batch, "delivered")
         self._batches -= 1
         self._changed.set()
 
@@ -258,7 +257,7 @@ class Channel:
         erased = await self._store.erased(sealed)
         for delivery in batch:
             if delivery.event.event_id in erased:
-                self._finish(delivery, "erased")
+                self._finish([delivery], "erased")
         return [one for one in batch if one.event.event_id not in erased]
 
     async def _disable(self, batch: Sequence[Delivery], error: Gone) -> None:
@@ -350,7 +349,7 @@ class Channel:
             reason=reason,
         )
         self._count_given_up()
-        self._finish(delivery, "dead_lettered")
+        self._finish([delivery], "dead_lettered")
 
     @property
     def _label(self) -> str:
@@ -361,9 +360,10 @@ class Channel:
         self.given_up += 1
         metrics.DEAD_LETTERS.labels(self._label).inc()
 
-    def _finish(self, delivery: Delivery, result: str) -> None:
-        metrics.EVENTS_PROCESSED.labels(self._label, result).inc()
-        self._window.finish(delivery)
+    def _finish(self, deliveries: Sequence[Delivery], result: str) -> None:
+        metrics.EVENTS_PROCESSED.labels(self._label, result).inc(len(deliveries))
+        for delivery in deliveries:
+            self._window.finish(delivery)
         if self._starved and self._window.room >= self._enough_room:
             self._starved = False
             self._on_room()

@@ -19,7 +19,7 @@ AggregateKey = tuple[str, str]
 _COMPACT_FROM = 64
 
 
-class Lane(enum.Enum):
+class Lane(enum.IntEnum):
     """Critical and high events, and all others."""
 
     URGENT = 0
@@ -28,11 +28,15 @@ class Lane(enum.Enum):
 
 def lane_of(event: StoredEvent) -> Lane:
     """The lane an event's priority puts it in."""
-    match event.priority:
-        case Priority.CRITICAL | Priority.HIGH:
-            return Lane.URGENT
-        case Priority.NORMAL | Priority.LOW:
-            return Lane.ROUTINE
+    return _LANES[event.priority]
+
+
+_LANES = {
+    Priority.CRITICAL: Lane.URGENT,
+    Priority.HIGH: Lane.URGENT,
+    Priority.NORMAL: Lane.ROUTINE,
+    Priority.LOW: Lane.ROUTINE,
+}
 
 
 @dataclass(slots=True, eq=False)
