@@ -93,6 +93,9 @@ class RuntimeSettings(_Section):
     metrics_fold_s: float = Field(default=600.0, gt=0)
     drain_timeout_s: float = Field(default=15.0, gt=0)
     directory_poll_s: float = Field(default=10.0, gt=0, description="long poll of the member list")
+    gc_threshold: int = Field(
+        default=10_000, ge=100, description="objects made before Python looks for rings of them"
+    )
     restart_backoff_s: float = 0.5
     restart_backoff_max_s: float = 10.0
     leader_lease_s: float = Field(default=5.0, gt=0)

@@ -23,6 +23,8 @@ from functools import partial
 
 import uvloop
 
+from actors.runtime import garbage
+from actors.settings import settings
 from benchmarks.event_logs.bare import bare_log
 from benchmarks.event_logs.drafts import AGGREGATES, DATA_BYTES, Drafts, Log
 from benchmarks.event_logs.jetstream import jetstream_log
@@ -70,6 +72,9 @@ async def run(options: Options) -> Report:
                     contenders[HTTP] = _turn(opened, drafts, seconds)
                 await guild.subscribe(batch=SINK_BATCH, in_flight=SINK_IN_FLIGHT)
                 await handled.latency(guild, drafts, 1.0)  # nobody's figure: everything is loaded
+                garbage.settle(
+                    settings().runtime.gc_threshold
+                )  # a pause would be somebody's figure
                 kept = await interleave(_rested(contenders), rounds)
                 end = await interleave(
                     {

@@ -18,7 +18,7 @@ from ray.serve import Application
 from actors import clock, metrics
 from actors.errors import ElderGuildError
 from actors.metrics import Sample
-from actors.runtime import logs
+from actors.runtime import garbage, logs
 from actors.runtime.pools import Pools
 from actors.runtime.ray_cluster import SUPERVISOR, NamedActor
 from actors.settings import GuildSettings
@@ -61,6 +61,7 @@ def without_secrets(settings: GuildSettings) -> dict[str, Any]:
 def replica(settings: GuildSettings) -> FastAPI:
     """The application of one replica, with pools found through Ray."""
     logs.configure(settings.log_level)
+    garbage.settle(settings.runtime.gc_threshold)
     pools = Pools(settings)
     hub = _Hub(settings)
 

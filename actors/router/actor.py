@@ -24,7 +24,7 @@ from actors.router.redrive import Redriven, redrive
 from actors.router.relay import Chore, Relay, SubscriptionState
 from actors.router.share import Share
 from actors.router.sinks.factory import Sinks
-from actors.runtime import logs
+from actors.runtime import garbage, logs
 from actors.runtime.pools import Pools
 from actors.runtime.ray_cluster import ROUTER, router_names
 from actors.settings import GuildSettings, settings
@@ -74,6 +74,7 @@ class RouterActor:
     def __init__(self, index: int = 0, parts: int | None = None) -> None:
         self._settings = settings()
         logs.configure(self._settings.log_level)
+        garbage.settle(self._settings.runtime.gc_threshold)
         self._share = Share(index, parts or self._settings.router.partitions)
         self._name = router_names(self._share.of)[index]
         self._incarnation = clock.new_id("run")

@@ -11,12 +11,13 @@ from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, RayError
 
 from actors.errors import DependencyUnavailable
+from actors.runtime import garbage
 from actors.runtime.envelope import Answer, Batch, Snapshot
 from actors.runtime.identity import MemberIdentity
 from actors.runtime.member import Member
 from actors.runtime.ray_cluster import NamedActor, existing_members
 from actors.runtime.supervising import Gone
-from actors.settings import GuildSettings, PoolSettings
+from actors.settings import GuildSettings, PoolSettings, settings
 
 _STOP_S = 2.0
 
@@ -35,6 +36,7 @@ class MemberActor:
 
     def __init__(self, path: str, identity: MemberIdentity) -> None:
         self._member = load_member_class(path)(identity)
+        garbage.settle(settings().runtime.gc_threshold)
 
     async def submit(self, batch: Batch) -> Answer:
         """See `Member.submit`."""
