@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 from actors import checks
 from actors.bus.domain import subscriptions
+from actors.bus.domain.sight import Sight
 from actors.bus.messages import BrowseEvents, EventPage, Tail, TailEvents
 from actors.bus.store import ReadingStore
 from actors.errors import Overloaded, ValidationError
@@ -28,7 +30,10 @@ class Wait(Protocol):
 
 
 class ReadingSage:
-    """Shows a guild its events. All tails of a member share one pause."""
+    """Shows a guild its events, to each caller those that they may see.
+
+    All tails of a member share one pause.
+    """
 
     def __init__(
         self,
@@ -50,14 +55,20 @@ class ReadingSage:
         return {BrowseEvents: self.browse, TailEvents: self.tail}
 
     async def browse(self, query: BrowseEvents) -> EventPage:
-        """A page of the guild's log."""
+        """A page of the guild's log; what the caller may not see is missing from it."""
         for name, value in (("correlation_id", query.correlation_id), ("subject", query.subject)):
             checks.sought(name, value)
         subscriptions.check_types("types", query.types, self._settings)
-        return await self._store.browse(query, self._limit(query.limit))
+        page = await self._store.browse(query, self._limit(query.limit))
+        sight = Sight(query.context.caller)
+        return replace(page, events=tuple(one for one in page.events if sight.includes(one)))
 
     async def tail(self, query: TailEvents) -> Tail:
-        """What is new and wanted; after ``wait_s`` an empty answer whose frontier has moved on."""
+        """What is new and wanted; after ``wait_s`` an empty answer whose frontier has moved on.
+
+        Pages without a wanted event are passed over, also beyond ``wait_s``, while the caller's
+        time lasts; what was passed over is not read again.
+        """
         limit, spec = self._limit(query.limit), query.filter_spec
         subscriptions.check_filter(spec, self._settings)
         if spec.get("similar_to") is not None:
@@ -73,15 +84,19 @@ class ReadingSage:
 
     async def _tail(self, query: TailEvents, limit: int, wanted: Wanted) -> Tail:
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + patience_s(query.wait_s, self._settings.tail_wait_s)
-        guild_id, frontier = query.context.caller.guild_id, query.frontier
+        most_s = self._settings.tail_wait_s
+        ends_at = loop.time() + patience_s(query.wait_s, most_s)
+        gives_up_at = loop.time() + patience_s(most_s, most_s)
+        caller, frontier = query.context.caller, query.frontier
+        sight = Sight(caller)
         while True:
-            events, frontier, more = await self._store.advance(guild_id, frontier, limit)
+            events, frontier, more = await self._store.advance(caller.guild_id, frontier, limit)
+            visible = [one for one in events if sight.includes(one)]
             found = [
-                event async for event in in_turns(events, self._settings.hold_s) if wanted(event)
+                event async for event in in_turns(visible, self._settings.hold_s) if wanted(event)
             ]
-            left_s = ends_at - loop.time()
-            if found or (left_s <= 0 and not more):
+            left_s = (gives_up_at if more else ends_at) - loop.time()
+            if found or left_s <= 0:
                 return Tail(events=tuple(found), frontier=frontier, resume=frontier.settled)
             if not more:
                 await self._growth(left_s)

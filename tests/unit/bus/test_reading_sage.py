@@ -102,6 +102,20 @@ async def test_pages_without_a_wanted_event_are_passed_over(
     assert [event.position.seq for event in answer.events] == [13]
 
 
+async def test_what_was_passed_over_counts_when_the_time_is_up(
+    store: MemoryReadingStore, growth: Growth
+) -> None:
+    store.events += [stored_event(place=place) for place in range(1, 13)]
+    settings = BusSettings(max_page=5, tail_wait_s=1e-9)
+    hurried = ReadingSage(store, settings, compile_filter=by_type, wake_up=growth)
+
+    answer = await hurried.tail(
+        tail(frontier=FROM_THE_BEGINNING, filter_spec={"types": ["custom.rare"]})
+    )
+
+    assert (answer.events, answer.resume) == ((), Position(5, 5))
+
+
 async def test_who_waits_hears_of_the_next_event_and_all_share_one_pause(
     sage: ReadingSage, store: MemoryReadingStore, growth: Growth
 ) -> None:

@@ -1,0 +1,62 @@
+"""Which events of the guild a caller may see. Pure.
+
+The log holds what the guild's own people keep from each other. Who reads events sees no more than
+search and the sages would have shown them when it happened; a restriction that came later does not
+reach back, an erasure does.
+"""
+
+from typing import Any
+
+import orjson
+
+from actors import events
+from actors.events import Payload, StoredEvent
+from actors.runtime.message import Caller, Permission
+
+_KNOWLEDGE = "sage.knowledge."
+_IDENTITY = "user."
+
+
+class Sight:
+    """What one caller sees.
+
+    Knowledge that is private or restricted: nobody, as in search, since a reading of it would have
+    to be recorded. Users and clients: administrators. A guest, who holds nothing but ``read``:
+    public knowledge alone. Everybody else: everything else.
+    """
+
+    def __init__(self, caller: Caller) -> None:
+        self._admin = caller.may(Permission.ADMIN)
+        self._guest = caller.permissions <= {Permission.READ}
+        self._levels = {"public"} if self._guest else {"public", "protected"}
+
+    def includes(self, event: StoredEvent) -> bool:
+        """Whether the caller sees it."""
+        return self._payload(event.payload)
+
+    def _payload(self, payload: Payload) -> bool:
+        match payload:
+            case events.KnowledgeCreated():  # KnowledgeUpdated is one of them
+                return payload.access_level in self._levels
+            case events.PrincipalCreated() | events.PrincipalUpdated():
+                return self._admin
+            case events.SubscriptionMatched():
+                return self._told(payload)
+            case _:
+                return not self._guest
+
+    def _told(self, match: events.SubscriptionMatched) -> bool:
+        """A match repeats the event that it is about."""
+        if match.event_type.startswith(_KNOWLEDGE):
+            return _access_level(match.event) in self._levels
+        if match.event_type.startswith(_IDENTITY):
+            return self._admin
+        return not self._guest
+
+
+def _access_level(cloud_event: str) -> object:
+    try:
+        told: Any = orjson.loads(cloud_event)
+        return told["data"].get("access_level")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
