@@ -343,6 +343,7 @@ class GatewaySettings(_Section):
     max_json_depth: int = Field(default=32, ge=1)
     max_json_keys: int = Field(default=1_000, ge=1)
     max_bulk_json_keys: int = Field(default=400_000, ge=1, description="intake and batches")
+    max_json_items: int = Field(default=250_000, ge=1, description="of all lists of one body")
     max_batch_documents: int = Field(default=100, ge=1)
     batch_concurrency: int = Field(default=8, ge=1, description="items of one batch at a time")
     max_ongoing_requests: int = 512

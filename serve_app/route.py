@@ -153,7 +153,9 @@ async def _read(request: Request, kind: Body, settings: GatewaySettings) -> tupl
     if kind is Body.FORM:
         return raw, None
     keys = settings.max_json_keys if kind is Body.JSON else settings.max_bulk_json_keys
-    limits = strict.JsonLimits(max_depth=settings.max_json_depth, max_keys=keys)
+    limits = strict.JsonLimits(
+        max_depth=settings.max_json_depth, max_keys=keys, max_items=settings.max_json_items
+    )
     return raw, strict.parse_json(raw, limits)
 
 

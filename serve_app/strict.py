@@ -5,7 +5,7 @@ infinities, numbers beyond a double, duplicate keys, bottomless nesting.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -34,6 +34,7 @@ class JsonLimits:
 
     max_depth: int
     max_keys: int
+    max_items: int
 
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -52,38 +53,70 @@ def parse_json(body: bytes, limits: JsonLimits) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise Problem(400, "the body is not well-formed JSON") from None
-    keys = _measure(value, limits, nul=b"\\u0000" in body)
-    # Every key is followed by the only kind of colon outside a string, and the parser has kept
-    # one value for each different key.
-    if keys and _STRING.sub(b"", body).count(b":") != keys:
+    keys = _measure(value, limits)
+    if b"\\u0000" in body and _holds_nul(value):
+        raise Problem(422, "the body has a text with the character U+0000")
+    if not _plainly_unique(body, value) and _colons_outside_strings(body) != keys:
         raise Problem(422, "the body has an object with the same key twice")
     return value
 
 
-def _measure(value: Any, limits: JsonLimits, *, nul: bool) -> int:
-    """Counts the keys; raises `Problem` beyond the limits, and for a NUL if asked to look."""
-    keys = 0
-    pending: list[tuple[Any, int]] = [(value, 1)]
-    while pending:
-        node, depth = pending.pop()
-        if type(node) is dict:
-            keys += len(node)
-            children = [*node, *node.values()] if nul else node.values()
-        elif type(node) is list:
-            children = node
-        else:
-            if nul and type(node) is str and "\x00" in node:
-                raise Problem(422, "the body has a text with the character U+0000")
-            continue
-        if depth > limits.max_depth or keys > limits.max_keys:
-            raise Problem(422, "the body is nested too deeply or has too many keys")
-        pending.extend(
-            (child, depth + 1) for child in children if nul or type(child) in _CONTAINERS
-        )
+def _measure(value: Any, limits: JsonLimits) -> int:
+    """Counts the keys, level by level; raises `Problem` beyond the limits."""
+    keys = items = depth = 0
+    level = [value] if type(value) in _CONTAINERS else []
+    while level:
+        depth += 1
+        deeper: list[Any] = []
+        for node in level:
+            if type(node) is dict:
+                keys += len(node)
+                children: Iterable[Any] = node.values()
+            else:
+                items += len(node)
+                children = node
+            if depth > limits.max_depth or keys > limits.max_keys or items > limits.max_items:
+                raise Problem(422, "the body is nested too deeply or has too many keys or items")
+            for child in children:
+                if type(child) in _CONTAINERS:
+                    deeper.append(child)
+        level = deeper
     return keys
 
 
 _CONTAINERS = frozenset((dict, list))
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether a text in it has the one character that PostgreSQL cannot store."""
+    pending = [value]
+    while pending:
+        node = pending.pop()
+        match node:
+            case str():
+                if "\x00" in node:
+                    return True
+            case dict():
+                pending += [*node, *node.values()]
+            case list():
+                pending += node
+            case _:
+                pass
+    return False
+
+
+def _plainly_unique(body: bytes, value: Any) -> bool:
+    """Whether no key can be there twice, since the value, written again, has as many colons.
+
+    Colons stand behind keys and in strings. The parser has kept one value for each different key,
+    and unless a colon was escaped nothing makes up for those of the others.
+    """
+    return b"\\u003" not in body and body.count(b":") == orjson.dumps(value).count(b":")
+
+
+def _colons_outside_strings(body: bytes) -> int:
+    """Every key is followed by one, and there are no others."""
+    return _STRING.sub(b"", body).count(b":")
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:

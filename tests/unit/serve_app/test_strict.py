@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from serve_app import strict
 from serve_app.problems import Problem
 
-LIMITS = strict.JsonLimits(max_depth=32, max_keys=100)
+LIMITS = strict.JsonLimits(max_depth=32, max_keys=100, max_items=200)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"))
 VALUES = st.recursive(
     st.none()
@@ -84,9 +84,14 @@ def test_what_is_no_json_is_400(body: bytes) -> None:
         b'{"\\u0000": 1}',
         b'{"a": 1, "a": 2}',
         b'{"x": {"a": 1, "\\u0061": 2}}',
+        b'{"a": "x", "a": "\\u003a"}',
+        b'{"a": ":", "a": "\\u003A:"}',
+        b'{"a": {"b": "c:d"}, "a": {"b": "c"}}',
         b"[" * 33 + b"]" * 33,
         json.dumps({str(number): 0 for number in range(101)}).encode(),
         json.dumps([{"a": 0}] * 101).encode(),
+        json.dumps([0] * 201).encode(),
+        json.dumps([[[], []]] * 67).encode(),
     ],
 )
 def test_json_that_is_more_than_we_take_is_422(body: bytes) -> None:
