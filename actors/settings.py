@@ -339,6 +339,7 @@ class GatewaySettings(_Section):
     max_intake_body_bytes: int = 8 << 20
     max_intake_alerts: int = 5_000
     max_documents_body_bytes: int = 8 << 20
+    max_events_body_bytes: int = 4 << 20
     max_form_bytes: int = 16 << 10
     max_json_depth: int = Field(default=32, ge=1)
     max_json_keys: int = Field(default=1_000, ge=1)

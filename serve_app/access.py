@@ -21,6 +21,7 @@ class Body(enum.Enum):
     JSON = "json"
     BULK = "bulk"
     INTAKE = "intake"
+    EVENTS = "events"
     FORM = "form"
 
 
@@ -153,6 +154,14 @@ _ROUTES: dict[str, Rule] = {
     f"GET {API}/rag/documents/{{document_id}}": _read(),
     f"DELETE {API}/rag/documents/{{document_id}}": _delete(Permission.RAG),
     f"GET {API}/rag/index": _read(),
+    # An event's identity is its source and id, so a repeat needs no Idempotency-Key. Whoever may
+    # write may publish types that are public; what the sages say they alone say.
+    f"POST {API}/events": Rule(needs=_needs(Permission.WRITE), body=Body.EVENTS),
+    # `read` opens the log; of what is in it each caller gets what `actors.bus.domain.sight` allows:
+    # guests public knowledge, nobody private or restricted knowledge, administrators alone users.
+    f"GET {API}/events": _read(),
+    f"GET {API}/events/schemas": _read(),
+    f"GET {API}/events/schemas/{{type}}": _read(),
     f"POST {API}/rag/search": Rule(needs=_ASK, body=Body.JSON),
     f"POST {API}/rag/query": Rule(needs=_ASK, body=Body.JSON),
     # What is declared is configuration. Of a webhook's address only elders see more than the host.

@@ -158,7 +158,7 @@ class Call:
 
 
 def to_json(view: View | bytes) -> bytes:
-    """The view as JSON; straight to bytes."""
+    """The view as JSON, straight to bytes; or what was JSON already."""
     if isinstance(view, bytes):
         return view
     return view.__pydantic_serializer__.to_json(view)

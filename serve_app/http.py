@@ -25,6 +25,7 @@ from serve_app.route import GuildRoute
 from serve_app.routes import (
     dead_letter,
     erasure,
+    events,
     incident,
     intake,
     knowledge,
@@ -40,7 +41,9 @@ from serve_app.routes import (
 )
 from serve_app.tokens import Tokens, key_ring
 
+# Routes are tried in this order, one after the other, so what is asked most comes first.
 _ROUTERS = (
+    events.router,
     system.router,
     oauth.router,
     intake.router,

@@ -18,6 +18,7 @@ _KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "example": "7f1f3c8e-create-1",
 }
+_OWN_IDENTITY = (Body.INTAKE, Body.EVENTS)
 _IF_MATCH = {
     "name": "If-Match",
     "in": "header",
@@ -85,7 +86,7 @@ def _complete(operation: dict[str, Any], method: str, rule: Rule) -> None:
     parameters = operation.setdefault("parameters", [])
     if rule.key_required:
         parameters.append({**_KEY, "required": True})
-    elif method == "POST" and rule.body is not Body.INTAKE and not rule.public:
+    elif method == "POST" and rule.body not in _OWN_IDENTITY and not rule.public:
         parameters.append({**_KEY, "required": False})
     if rule.if_match:
         parameters.append({**_IF_MATCH, "required": True})

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from actors.errors import NotAuthenticated, NotAuthorized
 from actors.runtime.message import Caller, GuildId
 from actors.settings import GatewaySettings
-from serve_app import strict, trace
+from serve_app import event_in, strict, trace
 from serve_app.access import Body, Rule, rule_of
 from serve_app.call import CALL, Call, Gateway
 from serve_app.problems import Problem
@@ -139,24 +139,36 @@ def _version(headers: Headers, rule: Rule) -> int | None:
 
 
 async def _read(request: Request, kind: Body, settings: GatewaySettings) -> tuple[bytes, Any]:
-    """The body and, where it is JSON, its value."""
+    """The body and, where it is JSON throughout, its value."""
     sizes = {
         Body.JSON: settings.max_body_bytes,
         Body.BULK: settings.max_documents_body_bytes,
         Body.INTAKE: settings.max_intake_body_bytes,
+        Body.EVENTS: settings.max_events_body_bytes,
         Body.FORM: settings.max_form_bytes,
     }
-    wanted = _is_form if kind is Body.FORM else _is_json
-    if not wanted(request.headers.get("content-type", "")):
-        raise Problem(415, "the body is not of a media type that this route reads")
+    _check_media_type(request.headers.get("content-type", ""), kind)
     raw = await strict.read_body(request.receive, request.headers, sizes[kind])
-    if kind is Body.FORM:
+    if kind in (Body.FORM, Body.EVENTS):
         return raw, None
     keys = settings.max_json_keys if kind is Body.JSON else settings.max_bulk_json_keys
     limits = strict.JsonLimits(
         max_depth=settings.max_json_depth, max_keys=keys, max_items=settings.max_json_items
     )
     return raw, strict.parse_json(raw, limits)
+
+
+def _check_media_type(content_type: str, kind: Body) -> None:
+    match kind:
+        case Body.EVENTS:
+            event_in.check_media_type(content_type)
+            return
+        case Body.FORM:
+            taken = _is_form(content_type)
+        case _:
+            taken = _is_json(content_type)
+    if not taken:
+        raise Problem(415, "the body is not of a media type that this route reads")
 
 
 def _is_json(content_type: str) -> bool:

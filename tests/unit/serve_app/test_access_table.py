@@ -16,6 +16,7 @@ from tests.fixtures.gateway import app_over
 
 BUS = {"subscriptions", "deadletters", "replays", "timers", "erasures"}
 SHOWING_EVENTS = ("deadletters", "timers")
+NO_SAGES = BUS | {"events"}
 ELDER = {Permission.READ, Permission.DELETE}
 
 
@@ -80,7 +81,7 @@ def test_whatever_changes_a_sage_needs_that_sages_permission() -> None:
     }
     for route, rule in ACCESS.items():
         area = re.match(r"(?:POST|PUT|PATCH|DELETE) /api/v1/(\w+)", route)
-        if area is not None and area[1] not in BUS:
+        if area is not None and area[1] not in NO_SAGES:
             assert sages[area[1]] in rule.needs, route
 
 
@@ -90,6 +91,10 @@ def test_what_makes_events_reach_somebody_is_an_elders_and_erasing_an_administra
         if area is not None and area[1] in BUS:
             elder = ELDER | {Permission.WRITE}
             assert rule.needs == ({Permission.ADMIN} if area[1] == "erasures" else elder), route
+
+
+def test_whoever_may_write_may_publish_events_which_are_no_sages() -> None:
+    assert ACCESS["POST /api/v1/events"].needs == {Permission.WRITE}
 
 
 def test_what_replaces_or_deletes_needs_if_match() -> None:
