@@ -1,49 +1,12 @@
 """A reader that reads everything visible, against a log whose transactions commit in any order."""
 
-from dataclasses import dataclass, field
-
 import hypothesis.strategies as st
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from actors.runtime.message import Position
 from actors.storage.frontier import Frontier, Snapshot
-
-
-@dataclass
-class Log:
-    """What PostgreSQL would show: lines of committed transactions only."""
-
-    next_xid: int = 10
-    next_seq: int = 1
-    open: dict[int, list[Position]] = field(default_factory=dict)
-    committed: list[Position] = field(default_factory=list)
-
-    def begin(self) -> None:
-        self.open[self.next_xid] = []
-        self.next_xid += 1
-
-    def write(self, xid: int) -> None:
-        self.open[xid].append(Position(xid, self.next_seq))
-        self.next_seq += 1
-
-    def commit(self, xid: int) -> None:
-        self.committed += self.open.pop(xid)
-
-    def roll_back(self, xid: int) -> None:
-        del self.open[xid]
-
-    def snapshot(self) -> Snapshot:
-        return Snapshot(self.next_xid, frozenset(self.open))
-
-    def behind(self, frontier: Frontier, limit: int) -> list[Position]:
-        holes = {hole.xid: hole.seq for hole in frontier.holes}
-        found = sorted(
-            line
-            for line in self.committed
-            if line > frontier.upto or (line.xid in holes and line.seq > holes[line.xid])
-        )
-        return found[:limit]
+from tests.fixtures.open_transactions import Log
 
 
 class Reading(RuleBasedStateMachine):
