@@ -37,6 +37,8 @@ HTTP_SECONDS = _histogram(
     "http_request_duration_seconds", "HTTP requests.", _SECONDS, "method", "route", "status"
 )
 ACTIVE_CONNECTIONS = _gauge("active_connections", "HTTP requests being answered.")
+EVENT_STREAMS = _gauge("elders_guild_event_streams", "Event streams that are open.")
+EVENT_STREAMS_ENDED = _counter("elders_guild_event_streams_ended", "Event streams over.", "reason")
 
 # Runtime.
 MESSAGES = _counter(

@@ -172,6 +172,12 @@ class BusSettings(_Section):
     max_tails: int = Field(default=200, ge=1, description="streams a member feeds at a time")
     heartbeat_s: float = Field(default=10.0, gt=0, description="comments of an idle SSE stream")
     stream_buffer: int = Field(default=500, ge=1, description="events a slow SSE reader may owe")
+    stream_buffer_bytes: int = Field(
+        default=4 << 20, ge=1024, description="the same in bytes; one event always fits"
+    )
+    stream_retry_s: float = Field(
+        default=2.0, gt=0, description="after which an SSE client is told to come again"
+    )
     max_subscriptions: int = Field(default=2_000, ge=1, description="of one guild")
     max_filter_types: int = Field(default=100, ge=1, description="patterns of one filter")
     max_expression_chars: int = Field(default=1_000, ge=1)
@@ -350,6 +356,13 @@ class GatewaySettings(_Section):
     max_ongoing_requests: int = 512
     max_in_flight: int = Field(
         default=384, ge=1, description="above it we answer 503 ourselves; below Serve's own bound"
+    )
+    max_streams: int = Field(
+        default=100, ge=1, description="event streams of one replica; part of max_in_flight"
+    )
+    max_streams_each: int = Field(default=20, ge=1, description="of them one identity's")
+    stopping_poll_s: float = Field(
+        default=1.0, gt=0, description="how soon open streams notice that their replica stops"
     )
     retry_after_s: float = Field(default=1.0, gt=0)
     token_cache_entries: int = Field(default=4_096, ge=0, description="verified access tokens")

@@ -160,6 +160,7 @@ _ROUTES: dict[str, Rule] = {
     # `read` opens the log; of what is in it each caller gets what `actors.bus.domain.sight` allows:
     # guests public knowledge, nobody private or restricted knowledge, administrators alone users.
     f"GET {API}/events": _read(),
+    f"GET {API}/events/stream": _read(),
     f"GET {API}/events/schemas": _read(),
     f"GET {API}/events/schemas/{{type}}": _read(),
     f"POST {API}/rag/search": Rule(needs=_ASK, body=Body.JSON),

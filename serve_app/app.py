@@ -23,8 +23,10 @@ from actors.runtime.pools import Pools
 from actors.runtime.ray_cluster import SUPERVISOR, NamedActor
 from actors.settings import GuildSettings
 from serve_app.http import create_app
+from serve_app.streams import Address
 
 _log = structlog.get_logger("elders_guild.gateway")
+_HEALTH_TIMEOUT_S = 2.0
 
 
 def build(args: GuildSettings) -> Application:
@@ -75,8 +77,32 @@ def replica(settings: GuildSettings) -> FastAPI:
             await pools.close()
 
     return create_app(
-        settings, pools.pool, samples=hub.samples, lifespan=lifespan, server_echoes_id=True
+        settings,
+        pools.pool,
+        samples=hub.samples,
+        lifespan=lifespan,
+        server_echoes_id=True,
+        stopping=is_stopping,
     )
+
+
+async def is_stopping(server: Address) -> bool:
+    """Serve tells its application nothing before the last request is over.
+
+    What it does tell is HAProxy: a replica that stops, or is ill, answers 503 at Serve's own
+    address for that. Whoever else listens there does not say so.
+    """
+    try:
+        async with asyncio.timeout(_HEALTH_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(*server)
+            try:
+                writer.write(b"GET /-/healthz HTTP/1.0\r\n\r\n")
+                status = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return status.split(b" ")[1:2] == [b"503"]
 
 
 class _Hub:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict
@@ -16,6 +17,7 @@ from actors.runtime.message import Caller, Command, Context, Outcome, Position, 
 from actors.settings import GuildSettings
 from serve_app.problems import Problem, problem_of
 from serve_app.readiness import PoolOf, Readiness
+from serve_app.streams import Streams
 from serve_app.strict import View
 from serve_app.tokens import Tokens
 
@@ -28,6 +30,7 @@ class Gateway:
 
     Attributes:
         samples: the numbers of all processes.
+        streams: the event streams that are open.
         running: commands whose caller may have gone away; they run to their end.
     """
 
@@ -36,6 +39,7 @@ class Gateway:
     tokens: Tokens
     samples: Callable[[], Awaitable[Sequence[Sample]]]
     readiness: Readiness
+    streams: Streams
     running: set[asyncio.Task[Any]] = field(default_factory=set)
 
 
@@ -56,6 +60,7 @@ class Call:
         key: the client's ``Idempotency-Key``.
         expected_version: from ``If-Match``; 0: from ``If-None-Match: *``.
         request_hash: digest of method, address and canonical body; empty without a key.
+        good_for_s: seconds for which the caller's token is still good.
     """
 
     gateway: Gateway
@@ -67,6 +72,7 @@ class Call:
     key: str | None = None
     expected_version: int | None = None
     request_hash: str = ""
+    good_for_s: float = math.inf
 
     @property
     def context(self) -> Context:

@@ -39,6 +39,7 @@ from serve_app.routes import (
     task,
     timer,
 )
+from serve_app.streams import Stopping, Streams
 from serve_app.tokens import Tokens, key_ring
 
 # Routes are tried in this order, one after the other, so what is asked most comes first.
@@ -73,6 +74,7 @@ def create_app(
     samples: Callable[[], Awaitable[Sequence[Sample]]] = _own_samples,
     lifespan: Lifespan[FastAPI] | None = None,
     server_echoes_id: bool = False,
+    stopping: Stopping | None = None,
 ) -> FastAPI:
     """Builds the application.
 
@@ -82,6 +84,7 @@ def create_app(
         samples: the numbers of all processes; the default gives this process's.
         lifespan: what is open while the application serves.
         server_echoes_id: see `Edge`.
+        stopping: see `Streams`.
 
     Raises:
         BadKeyRing: the signing secret is missing or weak.
@@ -108,6 +111,7 @@ def create_app(
         tokens=Tokens(key_ring(secret), settings.gateway),
         samples=samples,
         readiness=Readiness(pool),
+        streams=Streams(settings.gateway, stopping),
     )
     for router in _ROUTERS:
         app.router.routes.extend(router.routes)

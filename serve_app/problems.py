@@ -65,6 +65,7 @@ _CODES = {
     415: "unsupported_media_type",
     422: "validation_error",
     428: "precondition_required",
+    429: "overloaded",
     500: "internal_error",
     503: "overloaded",
 }
@@ -135,6 +136,8 @@ def problem_of(error: ElderGuildError, *, conditional: bool = False) -> Problem:
             )
         case LateAck() if _EVENT_ID.fullmatch(error.event_id):
             return Problem(status, detail, code=code, extra={"event_id": error.event_id})
+        case PositionOfAnotherEpoch():
+            return Problem(status, f"{detail}; leave it out and begin anew", code=code)
         case Overloaded():
             return Problem(status, detail, code=code, headers=retry_after(error.retry_after_s))
         case _ if status == 500:

@@ -2,6 +2,7 @@
 
 import email.message
 import hashlib
+import math
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -85,7 +86,7 @@ def _admit(request: Request, rule: Rule, route: str) -> Call:
     gateway: Gateway = request.app.state.gateway
     headers = request.headers
     of = trace.of(request.scope)
-    caller = NOBODY if rule.public else _authenticate(gateway, headers)
+    caller, good_for_s = (NOBODY, math.inf) if rule.public else _authenticate(gateway, headers)
     of.guild_id, of.user_id = caller.guild_id, caller.principal_id
     for permission in rule.needs:
         if not caller.may(permission):
@@ -99,15 +100,16 @@ def _admit(request: Request, rule: Rule, route: str) -> Call:
         query=request.scope["query_string"],
         key=_key(headers, rule),
         expected_version=_version(headers, rule),
+        good_for_s=good_for_s,
     )
 
 
-def _authenticate(gateway: Gateway, headers: Headers) -> Caller:
+def _authenticate(gateway: Gateway, headers: Headers) -> tuple[Caller, float]:
     given = headers.getlist("authorization")
     match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
     if match is None:
         raise NotAuthenticated
-    return gateway.tokens.verify(match[1])
+    return gateway.tokens.admit(match[1])
 
 
 def _key(headers: Headers, rule: Rule) -> str | None:

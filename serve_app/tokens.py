@@ -162,19 +162,27 @@ class Tokens:
         Raises:
             NotAuthenticated: whatever is wrong with it; the text never says what.
         """
+        return self.admit(token)[0]
+
+    def admit(self, token: str) -> tuple[Caller, float]:
+        """Who holds the token, and for how many seconds it is still good.
+
+        Raises:
+            NotAuthenticated: whatever is wrong with it; the text never says what.
+        """
         now = self._wall()
         known = self._verified.get(token)
         if known is not None:
             caller, good_until = known
             if now < good_until:
                 self._verified.move_to_end(token)
-                return caller
+                return caller, good_until - now
             del self._verified[token]
         caller, good_until = self._check(token, now)
         self._verified[token] = caller, good_until
         while len(self._verified) > self._settings.token_cache_entries:
             self._verified.popitem(last=False)
-        return caller
+        return caller, good_until - now
 
     def _check(self, token: str, now: float) -> tuple[Caller, float]:
         parts = _SHAPE.fullmatch(token) if len(token) <= _MAX_TOKEN else None

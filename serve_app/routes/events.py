@@ -1,4 +1,4 @@
-"""The event log: publishing, browsing, the schemas."""
+"""The event log: publishing, browsing, the live stream, the schemas."""
 
 from typing import Annotated
 
@@ -7,18 +7,26 @@ from fastapi import Query, Request
 from fastapi.responses import Response
 
 from actors import cloudevents
-from actors.bus.messages import PublishEvents
+from actors.bus.messages import GetSubscription, PublishEvents, SseSink
+from actors.errors import ValidationError
+from actors.events import SubscriptionMatched
+from actors.runtime.message import Position
 from serve_app import event_in, event_schemas
 from serve_app.access import API
-from serve_app.call import Current
+from serve_app.call import Call, Current, parse_position
 from serve_app.event_schemas import Published
+from serve_app.event_stream import EventStream, Feed, as_it_is, matched_by
+from serve_app.problems import Problem
 from serve_app.route import new_router
 from serve_app.schemas.event import (
     PUBLISH_BODY,
+    STREAM_ANSWER,
     EventFilter,
     EventsView,
+    LastEventId,
     PublishedView,
     SchemasView,
+    StreamFilter,
 )
 from serve_app.strict import JsonLimits
 
@@ -73,6 +81,21 @@ async def list_events(call: Current, which: Annotated[EventFilter, Query()]) -> 
     return call.page(body, _ALL, page.next_cursor)
 
 
+@router.get(f"{_ALL}/stream", response_class=Response, responses=STREAM_ANSWER)
+async def stream_events(
+    call: Current, which: Annotated[StreamFilter, Query()], last_event_id: LastEventId = None
+) -> Response:
+    """Streams events as they happen, as server-sent events.
+
+    Each has the position to resume from as `id`, its type as `event` and a structured CloudEvent
+    as `data`. With `Last-Event-ID` everything behind that position comes first, from the log. A
+    stream ends when the token expires, when the server is about to stop, and when the reader owes
+    more than it may; `event: error` is the last event of one that failed. Come again with the last
+    `id`: nothing is missed, and what was seen may come again where transactions were open.
+    """
+    return EventStream(call, await _feed(call, which), _begin(which, last_event_id))
+
+
 @router.get(f"{_ALL}/schemas", response_model=SchemasView)
 async def list_schemas(request: Request) -> Response:
     """Lists every type of event with the address of its schema."""
@@ -91,3 +114,25 @@ def _document(request: Request, document: Published, media_type: str) -> Respons
     if known == "*" or document.etag in (tag.strip() for tag in known.split(",")):
         return Response(status_code=304, headers=headers)
     return Response(document.body, headers=headers, media_type=media_type)
+
+
+def _begin(which: StreamFilter, header: str | None) -> Position | None:
+    given = header or which.last_event_id
+    return parse_position(given) if given else None
+
+
+async def _feed(call: Call, which: StreamFilter) -> Feed:
+    """The filter of the request, or that of the subscription which it names."""
+    if which.subscription is None:
+        return Feed(which.filter_spec, as_it_is)
+    if which.filter_spec:
+        raise ValidationError("subscription", "has a filter; give no other one beside it")
+    question = GetSubscription(context=call.context, name=which.subscription)
+    found = (await call.ask("bus", question)).subscription
+    if not isinstance(found.sink, SseSink):
+        raise ValidationError("subscription", f"is delivered to its {found.sink.kind} sink")
+    if found.state != "active":
+        raise Problem(409, f"the subscription is {found.state}; resume it first")
+    if found.filter_spec.get("similar_to"):
+        return Feed({"types": [SubscriptionMatched.type]}, matched_by(found.subscription_id))
+    return Feed(found.filter_spec, as_it_is)

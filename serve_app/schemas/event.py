@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
+from fastapi import Header
 from pydantic import ConfigDict, Field, StringConstraints
 
 from actors.bus.messages import BrowseEvents
 from actors.cloudevents import BATCH, STRUCTURED
 from actors.runtime.message import Context
 from serve_app.schemas.common import Paging, example
-from serve_app.strict import Moment, Reference, View
+from serve_app.strict import Moment, Reference, Strict, View
 
 _Pattern = Annotated[
     str, StringConstraints(max_length=120, pattern=r"^[A-Za-z0-9*][A-Za-z0-9._/:+*-]*$")
@@ -16,6 +17,12 @@ _Pattern = Annotated[
 _Types = Annotated[
     list[_Pattern],
     Field(max_length=50, description="`*` stands for anything", examples=[["sage.incident.*"]]),
+]
+_Place = Annotated[str, StringConstraints(max_length=64)]
+
+LastEventId = Annotated[
+    _Place | None,
+    Header(alias="Last-Event-ID", description="The last `id` that was seen; wins over the query."),
 ]
 
 
@@ -42,6 +49,33 @@ class EventFilter(Paging):
             limit=self.limit,
             cursor=self.cursor,
         )
+
+
+class StreamFilter(Strict):
+    """Which events are streamed; nothing given: all from now on."""
+
+    types: _Types = Field(default_factory=list)
+    expression: str | None = Field(
+        default=None, min_length=1, max_length=4_000, description="CEL over attributes and data"
+    )
+    subscription: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+        description="one with the sink `sse`, whose filter holds instead",
+    )
+    last_event_id: _Place | None = Field(
+        default=None, description="the position behind which to begin"
+    )
+
+    @property
+    def filter_spec(self) -> dict[str, Any]:
+        """As a subscription would have it."""
+        spec: dict[str, Any] = {}
+        if self.types:
+            spec["types"] = self.types
+        if self.expression is not None:
+            spec["expression"] = self.expression
+        return spec
 
 
 _EVENT = {
@@ -127,6 +161,17 @@ PUBLISH_BODY: dict[str, Any] = {
             STRUCTURED: {"schema": _OBJECT, "example": _EVENT},
             BATCH: {"schema": {"type": "array", "items": _OBJECT}, "example": [_EVENT]},
             "application/json": {"schema": {}, "example": _EVENT["data"]},
+        },
+    }
+}
+STREAM_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events; `id` is the position to resume from.",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": "id: 1-812-44\nevent: custom.build.failed\ndata: {…}\n\n",
+            }
         },
     }
 }

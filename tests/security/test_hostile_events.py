@@ -368,6 +368,34 @@ async def test_a_hostile_question_is_refused(client: httpx.AsyncClient, query: s
     check_problem(await client.get(f"{EVENTS}?{query}"))
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "last_event_id=" + MARK,
+        "last_event_id=1-" + "9" * 30 + "-1",
+        "last_event_id=-1-1-1",
+        "subscription=" + MARK + "%2b",
+        "subscription=../x",
+        "subscription=" + MARK,
+        "types=%2e%2e%2f",
+        "expression=",
+        "expression=" + "a" * 4_001,
+        "expression=%00",
+        "expression=" + MARK,
+        MARK + "=1",
+    ],
+)
+async def test_a_hostile_stream_is_refused(client: httpx.AsyncClient, query: str) -> None:
+    check_problem(await client.get(f"{EVENTS}/stream?{query}"))
+
+
+@pytest.mark.parametrize("value", [MARK, "1-1", "1-1-1,1-1-2", "9" * 65, "null"])
+async def test_a_hostile_last_event_id_is_refused(client: httpx.AsyncClient, value: str) -> None:
+    headers = {"Last-Event-ID": value}
+
+    check_problem(await client.get(f"{EVENTS}/stream", headers=headers))
+
+
 @pytest.mark.parametrize("name", [MARK, "custom", "%2e%2e", "x" * 5_000, "sage.%0a"])
 async def test_a_schema_of_nothing_is_refused(client: httpx.AsyncClient, name: str) -> None:
     check_problem(await client.get(f"{EVENTS}/schemas/{name}"))

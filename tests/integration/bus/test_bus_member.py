@@ -18,29 +18,12 @@ from actors.runtime.message import Message
 from actors.settings import settings
 from actors.storage.database import Database
 from tests.fixtures.bus_builders import context, key, new_event, publish, put
-from tests.fixtures.one_database import OneDatabase
+from tests.fixtures.bus_host import BusHost
 from tests.fixtures.services import PreparedDatabase
 
 pytestmark = pytest.mark.integration
 
 NO_CEL = {"expression": "data.total >"}
-
-
-class BusHost(OneDatabase):
-    """Has a database of the test and no pools."""
-
-    def __init__(self, database: Database, url: str) -> None:
-        super().__init__(database)
-        self.settings = self.settings.model_copy(
-            update={"database_url": type(self.settings.database_url)(url)}
-        )
-        self._closers = []
-
-    def nudge_router(self) -> None:
-        return None
-
-    def pool(self, name: str) -> LocalPool:
-        return LocalPool({})
 
 
 @pytest.fixture
