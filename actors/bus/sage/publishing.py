@@ -1,7 +1,5 @@
 """Publishing: check, wait for the commit, answer."""
 
-from collections import Counter
-
 from actors import clock, metrics
 from actors.bus.domain import publishing
 from actors.bus.group_commit import GroupCommit
@@ -37,11 +35,11 @@ class PublishingSage:
         guild_id = command.context.caller.guild_id
         published = await self._groups.add(guild_id, lines, publishing.size_of(lines))
         scope.note_position(max(one.position for one in published))
-        fresh = Counter(
-            publishing.label(line.type)
-            for line, one in zip(lines, published, strict=True)
-            if not one.duplicate
-        )
+        fresh: dict[str, int] = {}
+        for line, one in zip(lines, published, strict=True):
+            if not one.duplicate:
+                name = publishing.label(line.type)
+                fresh[name] = fresh.get(name, 0) + 1
         for name, number in fresh.items():
             metrics.EVENTS_PUBLISHED.labels(name).inc(number)
         return tuple(published)
