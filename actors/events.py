@@ -193,6 +193,8 @@ class DeliverEvent(Command[None]):
     transaction of its effect, and a second delivery finds it there.
     """
 
+    routine: ClassVar[bool] = True
+
     subscription: str
     event: StoredEvent
 
@@ -209,6 +211,8 @@ class DeliverEvents(Command[None]):
     The receiver passes over those whose own ``<subscription>/<event_id>`` is in its inbox, handles
     the others, and records them, in one transaction. ``command_id`` names the batch for logs only.
     """
+
+    routine: ClassVar[bool] = True
 
     subscription: str
     events: tuple[StoredEvent, ...]

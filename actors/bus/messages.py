@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
@@ -57,6 +57,8 @@ class PublishEvents(Command[tuple[Published, ...]]):
 
     Repeating it is harmless without an inbox row: ``(source, source_id)`` is found again.
     """
+
+    routine: ClassVar[bool] = True
 
     events: tuple[NewEvent, ...]
 

@@ -45,8 +45,12 @@ class Handling:
         surroundings = scope.enter(timeout_s)
         outcome: Outcome[ReplyT]
         try:
-            async with asyncio.timeout(timeout_s), self._keys.turn(message.key):
-                outcome = await self._answer(message, surroundings, attempt)
+            async with asyncio.timeout(timeout_s):
+                if (key := message.key) is None:
+                    outcome = await self._answer(message, surroundings, attempt)
+                else:
+                    async with self._keys.turn(key):
+                        outcome = await self._answer(message, surroundings, attempt)
         except TimeoutError:
             outcome = Outcome(error=DeadlineExceeded("the request"))
         except ElderGuildError as error:
@@ -93,7 +97,7 @@ class Handling:
             "duration_ms": round(seconds * 1000, 2),
         }
         match message:
-            case Command():
+            case Command() if not (message.routine and outcome.error is None):
                 _log.info("message_handled", command_id=message.command_id, **fields)
             case _:
                 _log.debug("message_handled", **fields)

@@ -4,7 +4,7 @@ import enum
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, NewType, TypeVar, get_args
+from typing import Any, ClassVar, Generic, NewType, TypeVar, get_args
 
 from typing_extensions import get_original_bases
 
@@ -84,11 +84,15 @@ class Command(Message[ReplyT]):
     """Changes something, once: a repeat with the same ``command_id`` answers the first reply.
 
     Attributes:
+        routine: it comes by the thousand and is written down elsewhere: that it went well is logged
+            at level debug only.
         command_id: from the client's ``Idempotency-Key``, from the event that is delivered, or
             made at the gateway (prefix ``cmd_``).
         request_hash: digest of what the client sent under its key; a repeat must match. Empty
             where the id is not the client's.
     """
+
+    routine: ClassVar[bool] = False
 
     command_id: str
     request_hash: str = ""

@@ -1,13 +1,16 @@
 import asyncio
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytest
+import structlog
+import structlog.testing
 
 from actors.errors import DeadlineExceeded, ElderGuildError, ValidationError
 from actors.runtime import scope
 from actors.runtime.handling import Handling
 from actors.runtime.ledger import may_be_a_repeat
-from actors.runtime.message import Command, Handlers, Position
+from actors.runtime.message import Command, Handlers, Message, Position
 from actors.runtime.one_at_a_time import OneAtATime
 from actors.runtime.ping import Ping
 from actors.storage.inbox import AlreadyHandled, Recalled
@@ -15,6 +18,15 @@ from tests.unit.runtime.member_side import settled
 from tests.unit.runtime.samples import CONTEXT, Abacus, Add, Echo, Wait
 
 POSITION = Position(7, 3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick(Command[None]):
+    """Comes by the thousand."""
+
+    routine: ClassVar[bool] = True
+
+    bad: bool = False
 
 
 class Memory:
@@ -189,3 +201,28 @@ async def test_a_cancelled_turn_goes_to_the_next(granted: bool) -> None:
     assert order[0] == "first"
     assert order[-1] == "third"
     assert len(keys) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "levels"),
+    [
+        (add(), ["info"]),
+        (Tick(context=CONTEXT, command_id="cmd_1"), ["debug"]),
+        (Tick(context=CONTEXT, command_id="cmd_1", bad=True), ["info"]),
+        (Echo(context=CONTEXT), ["debug"]),
+    ],
+    ids=["command", "routine", "routine that fails", "query"],
+)
+async def test_what_comes_by_the_thousand_is_logged_when_it_fails(
+    command: Message[Any], levels: list[str]
+) -> None:
+    async def tick(message: Tick) -> None:
+        if message.bad:
+            raise ValidationError("tick", "is bad")
+
+    handling = Handling({**Abacus().handlers(), Tick: tick})
+
+    with structlog.testing.capture_logs() as lines:
+        await handling.run(command)
+
+    assert [line["log_level"] for line in lines] == levels
