@@ -263,6 +263,9 @@ Origin = Literal["beginning", "end"] | Position | datetime
 class PutSubscription(Command[SubscriptionInfo]):
     """Makes or replaces a subscription. ``begin`` counts only when it is made.
 
+    A guild's events are compared with its meanings once: where it asked for one before, another
+    one that begins in the past hears nothing of what was compared without it.
+
     ``expected_version`` None: whatever there is; 0: there must be none.
     """
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.bus.domain.expression_cost import NOTHING, Load, load_of, shape_of
@@ -188,6 +188,7 @@ def written(draw: st.DrawFn, depth: int = 0) -> tuple[str, int]:
             return f"{one}.{gap}{macro}{gap}(v,{other})", max(nested_one, nested_other + 1)
 
 
+@settings(deadline=None)
 @given(written())
 def test_macros_within_macros_are_counted_whatever_stands_between(one: tuple[str, int]) -> None:
     source, nested = one
@@ -195,6 +196,7 @@ def test_macros_within_macros_are_counted_whatever_stands_between(one: tuple[str
     assert shape_of(source).nesting == nested
 
 
+@settings(deadline=None)
 @given(
     st.builds(Load, *[st.integers(0, 10_000)] * 3), st.builds(Load, *[st.integers(0, 10_000)] * 3)
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.bus.filters import Filters
@@ -137,6 +137,7 @@ def test_data_that_is_sealed_is_null() -> None:
     assert wants("data == null && type == 'custom.order.placed'", replace(LAMPS, sealed_for="them"))
 
 
+@settings(deadline=None)
 @given(json)
 def test_any_data_is_compared_by_what_it_says(data: Any) -> None:
     event = ordered({"is": data})
@@ -146,6 +147,7 @@ def test_any_data_is_compared_by_what_it_says(data: Any) -> None:
     assert wants("data.is == null", event) is (data is None)
 
 
+@settings(deadline=None)
 @given(json, st.sampled_from(["data", "data.a > 1", "data.exists(x, x == 'a')", "data[0] == 1"]))
 def test_no_data_makes_a_filter_raise(data: Any, expression: str) -> None:
     assert wants(expression, ordered(data)) in (True, False)

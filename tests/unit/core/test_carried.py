@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.carried import carried, carry
@@ -68,6 +68,7 @@ stored = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(stored)
 def test_nothing_is_lost_on_the_way(event: StoredEvent) -> None:
     out = carried(carry(event))
@@ -78,6 +79,7 @@ def test_nothing_is_lost_on_the_way(event: StoredEvent) -> None:
     }
 
 
+@settings(deadline=None)
 @given(stored)
 def test_others_can_read_it(event: StoredEvent) -> None:
     text = carry(event)

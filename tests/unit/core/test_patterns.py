@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import patterns
@@ -37,6 +37,7 @@ def test_a_star_is_any_run_of_characters(pattern: str, name: str, matches: bool)
     assert (patterns.compiled([pattern]).fullmatch(name) is not None) is matches
 
 
+@settings(deadline=None)
 @given(st.lists(written, min_size=1, max_size=4), types)
 def test_one_of_the_patterns_is_enough(given_patterns: list[str], name: str) -> None:
     found = patterns.compiled(given_patterns).fullmatch(name) is not None
@@ -44,6 +45,7 @@ def test_one_of_the_patterns_is_enough(given_patterns: list[str], name: str) -> 
     assert found == any(by_backtracking(one, name) for one in given_patterns)
 
 
+@settings(deadline=None)
 @given(written)
 def test_a_pattern_matches_what_it_is_made_of(pattern: str) -> None:
     assert patterns.compiled([pattern]).fullmatch(pattern.replace("*", "xyz"))
