@@ -164,6 +164,11 @@ def machine() -> Machine:
     }
 
 
+def headline(before: Machine) -> str:
+    """On what, and of what, the figures are."""
+    return f"{before['cpu']}, {before['cores']} cores, load {before['load_1m']}, commit {commit()}"
+
+
 def commit() -> str:
     """The commit that was measured, with ``+changes`` when the tree differs from it."""
     root = Path(__file__).resolve().parent.parent
@@ -222,12 +227,7 @@ def main(
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2) + b"\n")
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _FILE_WIDTH)
-    console.print(
-        f"{before['cpu']}, {before['cores']} cores, load {before['load_1m']}, commit {commit()}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    console.print(headline(before), highlight=False, markup=False, soft_wrap=True)
     render(report, console)
     return int(options.check and not all(goal.met for goal in report.goals))
 

@@ -17,7 +17,7 @@ from benchmarks import faults as package
 from benchmarks.faults.plan import MEMBER, TARGETS, strikes
 from benchmarks.faults.report import details, report
 from benchmarks.faults.run import Outcome, new_workload, play
-from benchmarks.frame import Options, document, machine, render
+from benchmarks.frame import Options, document, headline, machine, render
 from benchmarks.local_stack import started
 from cluster.state import Stack
 
@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.json.write_bytes(
             orjson.dumps(written | details(outcome), option=orjson.OPT_INDENT_2) + b"\n"
         )
+    print(headline(before))
     render(found, Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH))
     return int(not all(goal.met for goal in found.goals))
 

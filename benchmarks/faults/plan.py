@@ -7,6 +7,7 @@ from random import Random
 
 import orjson
 
+NOTHING = "nothing"
 FLUSH = "flushall"
 CONSUMER = "consumer"
 MEMBER = "rag"

@@ -18,14 +18,14 @@ def report(outcome: Outcome, kills: int) -> Report:
     """One row a target: how soon events flowed again, and how soon the target itself was there."""
     verdict, faults = outcome.verdict, outcome.faults
     results: dict[str, Mapping[str, Summary]] = {}
+    calm = outcome.calm.back_s
+    if calm is not None:
+        results["(nothing)"] = {"events_flow_s": Summary.of([calm])}
     for target in sorted({fault.target for fault in faults}):
         backs = [one.back_s for one in faults if one.target == target and one.back_s is not None]
         wholes = [one.whole_s for one in faults if one.target == target and one.whole_s is not None]
-        if backs and wholes:
-            results[target] = {
-                "events_flow_s": Summary.of(backs),
-                "there_again_s": Summary.of(wholes),
-            }
+        found = {"events_flow_s": backs, "there_again_s": wholes}
+        results[target] = {name: Summary.of(values) for name, values in found.items() if values}
     return Report(
         results=results,
         goals=(
@@ -50,8 +50,8 @@ def report(outcome: Outcome, kills: int) -> Report:
         ),
         notes=(
             f"{verdict.events} events to {outcome.workload.aggregates} aggregates,"
-            f" {verdict.acknowledged} acknowledged, {verdict.unknown} of unknown outcome"
-            f" of which {verdict.unknown_seen} had happened, in {outcome.seconds:.0f} s",
+            f" {verdict.acknowledged} acknowledged, in {outcome.seconds:.0f} s;"
+            f" {verdict.open_attempts} attempts without an answer",
             *(_told(anomaly) for anomaly in verdict.anomalies[:_SHOWN]),
         ),
         settings={"seed": outcome.workload.seed},
@@ -63,6 +63,7 @@ def details(outcome: Outcome) -> dict[str, Any]:
     verdict = outcome.verdict
     return {
         "workload": asdict(outcome.workload),
+        "calm": asdict(outcome.calm),
         "faults": [asdict(fault) for fault in outcome.faults],
         "verdict": {
             "sound": outcome.sound,
@@ -71,6 +72,7 @@ def details(outcome: Outcome) -> dict[str, Any]:
             "events": verdict.events,
             "acknowledged": verdict.acknowledged,
             "repeated": verdict.repeated,
+            "open_attempts": verdict.open_attempts,
             "unknown": verdict.unknown,
             "unknown_seen": verdict.unknown_seen,
             "redelivered_percent": dict(outcome.redelivered),

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import orjson
 from benchmarks.faults import effects
 from benchmarks.faults.crew import Crew
 from benchmarks.faults.effects import Books
-from benchmarks.faults.plan import Strike, Workload
+from benchmarks.faults.plan import NOTHING, Strike, Workload
 from benchmarks.faults.strikes import Fault, Striker
 from benchmarks.faults.writers import HISTORY, READ
 from benchmarks.guildcheck import Entry, Observer, Sighting, Verdict, judge
@@ -29,6 +29,7 @@ class Outcome:
     """What happened and what came of it.
 
     Attributes:
+        calm: how soon events flow when nothing was hit: what every other time contains.
         redelivered: consumer → share of its events delivered more than once, in percent.
         rest_s: from the end of publishing until all had taken effect; None: not within the bound.
         dead_letters: deliveries that were given up; there is no reason for any.
@@ -36,6 +37,7 @@ class Outcome:
 
     workload: Workload
     seconds: float
+    calm: Fault
     faults: tuple[Fault, ...]
     verdict: Verdict
     redelivered: Mapping[str, float]
@@ -95,7 +97,9 @@ async def play(
         await asyncio.gather(
             *(asyncio.to_thread(crew.wait_ready, name) for name in ("writers", "consumer"))
         )
-        faults = await _strike(Striker(stack, crew, books), strikes, began + seconds, crew, say)
+        striker = Striker(stack, crew, books)
+        calm = await _told_of(striker.strike(NOTHING), say)
+        faults = await _strike(striker, strikes, began + seconds, crew, say)
         await asyncio.to_thread(crew.end, "writers")
         rest_s = await _come_to_rest(books)
         await asyncio.to_thread(crew.end, "consumer")
@@ -106,6 +110,7 @@ async def play(
     return Outcome(
         workload=workload,
         seconds=time.monotonic() - began,
+        calm=calm,
         faults=tuple(faults),
         verdict=verdict,
         redelivered=await books.redelivered(),
@@ -126,13 +131,18 @@ async def _strike(
         await asyncio.sleep(strike.pause_s)
         if time.monotonic() > ends_at:
             break
-        fault = await striker.strike(strike.target)
+        fault = await _told_of(striker.strike(strike.target), say)
         faults.append(fault)
-        say(f"{fault.at_s:6.1f} s  {fault.target:<10} {_told(fault)}")
         crew.check("writers")
         if fault.back_s is None:
             break  # what follows would say nothing new
     return faults
+
+
+async def _told_of(striking: Awaitable[Fault], say: Callable[[str], None]) -> Fault:
+    fault = await striking
+    say(f"{fault.at_s:6.1f} s  {fault.target:<10} {_told(fault)}")
+    return fault
 
 
 def _told(fault: Fault) -> str:

@@ -12,10 +12,10 @@ import redis.asyncio
 from benchmarks import casualties
 from benchmarks.faults.crew import Crew
 from benchmarks.faults.effects import Books
-from benchmarks.faults.plan import CONSUMER, FLUSH
+from benchmarks.faults.plan import CONSUMER, FLUSH, NOTHING
 from cluster.state import Stack
 
-BACK_S = 60.0
+BACK_S, WHOLE_S = 60.0, 25.0
 _POLL_S = 0.1
 _HTTP_TIMEOUT_S = 2.0
 _AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -30,7 +30,7 @@ class Fault:
         pid: of the process that was ended; 0 where none was.
         back_s: until an event whose publishing began after the fault had taken effect at every
             consumer; None: not within the bound.
-        whole_s: until the target itself was there again, too.
+        whole_s: until the target itself was there again, too; nobody waits long for that.
         silent: consumers that had handled no such event within the bound.
     """
 
@@ -67,7 +67,9 @@ class Striker:
             silent = await self._books.silent(struck)
             return not silent
 
-        back_s, whole_s = await asyncio.gather(_until(flows, struck), _until(whole, struck))
+        back_s, whole_s = await asyncio.gather(
+            _until(flows, struck, BACK_S), _until(whole, struck, WHOLE_S)
+        )
         if back_s is not None and whole_s is not None:
             whole_s = max(back_s, whole_s)
         return Fault(
@@ -80,6 +82,8 @@ class Striker:
         )
 
     async def _hit(self, target: str) -> int:
+        if target == NOTHING:
+            return 0
         if target == FLUSH:
             await _flush(self._stack.redis_url)
             return 0
@@ -90,12 +94,12 @@ class Striker:
         return await asyncio.to_thread(casualties.kill, self._stack, target)
 
     def _living(self, target: str) -> int:
-        if target in (FLUSH, CONSUMER):
+        if target in (NOTHING, FLUSH, CONSUMER):
             return 0
         return len(casualties.pids_of(self._stack, target))
 
     async def _is_there(self, target: str, pid: int, number: int) -> bool:
-        if target == FLUSH:
+        if target in (NOTHING, FLUSH):
             return True
         if target == CONSUMER:
             await asyncio.to_thread(self._crew.wait_ready, "consumer")
@@ -106,9 +110,11 @@ class Striker:
         return target != "gateway" or await _answers(self._stack.api_url)
 
 
-async def _until(condition: Callable[[], Awaitable[bool]], since: float) -> float | None:
+async def _until(
+    condition: Callable[[], Awaitable[bool]], since: float, at_most_s: float
+) -> float | None:
     """Seconds since a moment until the condition holds; None: it did not in time."""
-    while time.monotonic() < since + BACK_S:
+    while time.monotonic() < since + at_most_s:
         try:
             if await condition():
                 return time.monotonic() - since

@@ -74,6 +74,7 @@ class Verdict:
         events: distinct ones that somebody attempted to publish.
         acknowledged: of these, with an ``OK``.
         repeated: of these, attempted more than once.
+        open_attempts: attempts of all events whose own outcome nobody learnt.
         unknown: neither acknowledged nor certainly failed.
         unknown_seen: of these, those that turned out to have happened.
     """
@@ -82,6 +83,7 @@ class Verdict:
     events: int
     acknowledged: int
     repeated: int
+    open_attempts: int
     unknown: int
     unknown_seen: int
 
@@ -119,6 +121,7 @@ def judge(entries: Iterable[Entry], observers: Sequence[Observer]) -> Verdict:
         events=len(published),
         acknowledged=sum(one.acknowledged_at is not None for one in published.values()),
         repeated=sum(one.attempts > 1 for one in published.values()),
+        open_attempts=sum(one.open_attempts for one in published.values()),
         unknown=len(unknown),
         unknown_seen=len(unknown & seen_by_any),
     )

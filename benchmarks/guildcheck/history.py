@@ -78,6 +78,11 @@ class Publishing:
     stored_as: set[str] = field(default_factory=set)
 
     @property
+    def open_attempts(self) -> int:
+        """How many attempts have an outcome that nobody learnt."""
+        return self.attempts - self.acknowledged - self.failed
+
+    @property
     def impossible(self) -> bool:
         """Whether it certainly did not happen."""
         return self.failed == self.attempts

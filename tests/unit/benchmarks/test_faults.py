@@ -18,11 +18,18 @@ from tests.fixtures.bus_builders import new_event, stored_event
 WORKLOAD = Workload(run="7x1", seed=7, guild_id="guild_1", handled=True)
 FAULT = Fault(target="router", at_s=3.0, pid=17, back_s=0.5, whole_s=2.0)
 VERDICT = Verdict(
-    anomalies=(), events=1_000, acknowledged=990, repeated=80, unknown=10, unknown_seen=4
+    anomalies=(),
+    events=1_000,
+    acknowledged=990,
+    repeated=80,
+    open_attempts=12,
+    unknown=10,
+    unknown_seen=4,
 )
 SOUND = Outcome(
     workload=WORKLOAD,
     seconds=60.0,
+    calm=Fault(target="nothing", at_s=0.0, pid=0, back_s=0.1, whole_s=0.1),
     faults=(FAULT, replace(FAULT, target="bus", back_s=1.5)),
     verdict=VERDICT,
     redelivered={"pulled": 6.5},
