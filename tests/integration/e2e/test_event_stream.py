@@ -12,7 +12,7 @@ from cloudevents.core.v1.event import CloudEvent
 from cluster.state import Stack
 from tests.fixtures.sse import Parser
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 EVENTS = "/api/v1/events"
 
