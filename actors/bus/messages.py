@@ -389,7 +389,7 @@ class DeadLetter:
     """A delivery that was given up.
 
     Attributes:
-        event: None where its payload was erased or cannot be read.
+        event: None where its payload was erased, cannot be read, or is not for the caller to see.
         subscription: name, of a built-in one or the guild's own.
         state: ``waiting``, ``requested`` (to be redriven), ``redriven``, ``discarded``.
     """

@@ -6,9 +6,10 @@ from dataclasses import replace
 import structlog
 
 from actors.bus.domain import matched
+from actors.bus.domain.sight import SUBSCRIBERS
 from actors.bus.domain.subscriptions import types_read
-from actors.bus.filters import Filters
-from actors.bus.messages import SseSink, stored_delivery, stored_sink
+from actors.bus.filters import Filters, Wanted
+from actors.bus.messages import PoolSink, SseSink, stored_delivery, stored_sink
 from actors.errors import ValidationError
 from actors.router.routing import Stretch, Subscription, meaning_of
 from actors.runtime.message import GuildId, Position
@@ -64,6 +65,9 @@ def _served(declaration: Declaration, filters: Filters) -> Subscription:
     accepts = wanted if spec.get("expression") else None  # types are looked up
     if by_meaning:
         accepts = matched.matches(subscription_id)  # by the bus, types and expression as well
+    sink = stored_sink.validate_json(declaration.sink)
+    if not isinstance(sink, PoolSink):  # a sage keeps access levels itself
+        accepts = _shown(accepts)
     return Subscription(
         name=f"{subscription_id}@{declaration.generation}",
         pool="",
@@ -71,13 +75,20 @@ def _served(declaration: Declaration, filters: Filters) -> Subscription:
         guild_id=declaration.guild_id,
         accepts=accepts,
         unwraps=matched.original if by_meaning else None,
-        sink=stored_sink.validate_json(declaration.sink),
+        sink=sink,
         policy=stored_delivery.validate_json(declaration.delivery),
         origin=declaration.origin,
         declared_as=subscription_id,
         title=declaration.name,
         version=declaration.version,
     )
+
+
+def _shown(accepts: Wanted | None) -> Wanted:
+    includes = SUBSCRIBERS.includes
+    if accepts is None:
+        return includes
+    return lambda event: includes(event) and accepts(event)
 
 
 def _replaying(subscription: Subscription, replay: RunningReplay) -> Subscription:

@@ -11,7 +11,7 @@ import orjson
 
 from actors import events
 from actors.events import Payload, StoredEvent
-from actors.runtime.message import Caller, Permission
+from actors.runtime.message import Caller, GuildId, Permission
 
 _KNOWLEDGE = "sage.knowledge."
 _IDENTITY = "user."
@@ -52,6 +52,16 @@ class Sight:
         if match.event_type.startswith(_IDENTITY):
             return self._admin
         return not self._guest
+
+
+SUBSCRIBERS = Sight(
+    Caller(
+        guild_id=GuildId(""),
+        principal_id="",
+        permissions=frozenset({Permission.READ, Permission.WRITE, Permission.DELETE}),
+    )
+)
+"""What a subscription hears that leaves the sages: as much as the elder sees who declares it."""
 
 
 def _access_level(cloud_event: str) -> object:

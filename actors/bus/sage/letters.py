@@ -1,8 +1,10 @@
 """Dead letters: look, deliver again, or be done with them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from actors import checks
+from actors.bus.domain.sight import Sight
 from actors.bus.messages import (
     DeadLetterPage,
     DiscardDeadLetters,
@@ -41,12 +43,18 @@ class DeadLetterSage:
         }
 
     async def page(self, query: ListDeadLetters) -> DeadLetterPage:
-        """Some of them, newest first."""
+        """Some of them, newest first; without the events that the caller may not see."""
         checks.page_size(query.limit)
         checks.sought("subscription", query.subscription)
         if not query.states or not _STATES.issuperset(query.states):
             raise ValidationError("states", f"are not some of {', '.join(sorted(_STATES))}")
-        return await self._store.page(query)
+        page = await self._store.page(query)
+        sight = Sight(query.context.caller)
+        letters = tuple(
+            one if one.event is None or sight.includes(one.event) else replace(one, event=None)
+            for one in page.dead_letters
+        )
+        return replace(page, dead_letters=letters)
 
     async def redrive(self, command: RedriveDeadLetters) -> int:
         """How many will be delivered once more."""

@@ -1,5 +1,6 @@
 """Dead letters and replays: what may be asked for."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from actors.errors import (
     Overloaded,
     ValidationError,
 )
+from actors.events import KnowledgeCreated
 from actors.runtime.local import LocalPool
 from actors.runtime.message import Message, Permission
 from actors.settings import BusSettings
@@ -87,6 +89,25 @@ async def test_redriving_tells_the_router_when_there_is_something(
     number = await pool.ask(redrive("orders"))
 
     assert (nothing, number, nudges.number) == (0, 2, 1)
+
+
+async def test_a_letter_is_listed_without_the_event_that_the_caller_may_not_see(
+    pool: LocalPool, letters: MemoryDeadLetterStore
+) -> None:
+    hidden = KnowledgeCreated(
+        entity_id="know_1",
+        title="who is let go",
+        content="",
+        summary="",
+        status="active",
+        category_id="general",
+        access_level="private",
+    )
+    letters.letters += [dead_letter("orders", replace(stored_event(), payload=hidden), 1)]
+
+    page = await pool.ask(ListDeadLetters(context=context()))
+
+    assert [(one.reason, one.event) for one in page.dead_letters] == [("poison", None)]
 
 
 async def test_discarding_names_what_is_discarded(

@@ -9,7 +9,13 @@ import pytest
 from actors.bus.filters import Filters
 from actors.carried import carry
 from actors.errors import NotFound
-from actors.events import CustomEvent, DeliverEvent, StoredEvent, SubscriptionMatch
+from actors.events import (
+    CustomEvent,
+    DeliverEvent,
+    KnowledgeCreated,
+    StoredEvent,
+    SubscriptionMatch,
+)
 from actors.events import SubscriptionMatched as Matched
 from actors.router.declared import subscriptions_of
 from actors.router.redrive import Redriven, redrive
@@ -71,6 +77,51 @@ def match(seq: int, event: StoredEvent, *subscriptions: str) -> StoredEvent:
         event=carry(event),
     )
     return stored_event(seq, aggregate=f"match:{event.aggregate_id}", payload=payload)
+
+
+@pytest.mark.parametrize(
+    ("sink", "heard"),
+    [
+        ('{"kind":"pull"}', ["public", "protected"]),
+        ('{"kind":"stream","stream":"a"}', ["public", "protected"]),
+        ('{"kind":"webhook","url":"https://example.com"}', ["public", "protected"]),
+        ('{"kind":"pool","pool":"task"}', ["public", "protected", "private", "restricted"]),
+    ],
+)
+def test_knowledge_that_is_not_for_all_elders_leaves_the_sages_to_nobody(
+    sink: str, heard: list[str]
+) -> None:
+    one = only(replace(declared("a", types=["sage.knowledge.*"]), sink=sink))
+
+    found = [
+        level
+        for level in ("public", "protected", "private", "restricted")
+        if one.accepts is None or one.accepts(stored_event(1, payload=knowledge(level)))
+    ]
+
+    assert found == heard
+
+
+def test_a_meaning_does_not_bring_out_what_is_hidden() -> None:
+    one = only(replace(declared("a", similar_to="redundancy"), sink='{"kind":"pull"}'))
+    hidden, shown = (stored_event(1, payload=knowledge(one)) for one in ("private", "public"))
+    assert one.accepts is not None
+
+    found = [one.accepts(match(2, event, "sub_a")) for event in (hidden, shown)]
+
+    assert found == [False, True]
+
+
+def knowledge(access_level: str) -> KnowledgeCreated:
+    return KnowledgeCreated(
+        entity_id="know_1",
+        title="who is let go",
+        content="",
+        summary="",
+        status="active",
+        category_id="general",
+        access_level=access_level,
+    )
 
 
 def test_without_an_expression_nothing_but_the_type_is_looked_at() -> None:
