@@ -57,8 +57,8 @@ _INCIDENT = _needs(Permission.WRITE, Permission.INCIDENT)
 _TASK = _needs(Permission.WRITE, Permission.TASK)
 _KNOWLEDGE = _needs(Permission.WRITE, Permission.KNOWLEDGE)
 _RAG = _needs(Permission.WRITE, Permission.RAG)
-# An event tells of its entity whatever the entity's access level, so what shows events is for
-# those who may read them all: elders. `delete` is what elders have and users have not.
+# Whoever hears events as they are delivered hears of everything that elders see in the log (see
+# `actors.bus.domain.sight`). `delete` is what elders have and users have not.
 _HEAR = _needs(Permission.READ, Permission.DELETE)
 # A subscription, a replay, a redrive or a timer makes events reach somebody: the same, and `write`.
 # Pulling and acknowledging move a subscription on, so they need as much as declaring it.

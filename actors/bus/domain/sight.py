@@ -21,12 +21,14 @@ class Sight:
     """What one caller sees.
 
     Knowledge that is private or restricted: nobody, as in search, since a reading of it would have
-    to be recorded. Users and clients: administrators. A guest, who holds nothing but ``read``:
-    public knowledge alone. Everybody else: everything else.
+    to be recorded. Users and clients: administrators. Timers, which hold what an elder wrote into
+    them: elders. A guest, who holds nothing but ``read``: public knowledge alone. Everybody else:
+    everything else.
     """
 
     def __init__(self, caller: Caller) -> None:
         self._admin = caller.may(Permission.ADMIN)
+        self._elder = caller.may(Permission.DELETE)
         self._guest = caller.permissions <= {Permission.READ}
         self._levels = {"public"} if self._guest else {"public", "protected"}
 
@@ -40,6 +42,8 @@ class Sight:
                 return payload.access_level in self._levels
             case events.PrincipalCreated() | events.PrincipalUpdated():
                 return self._admin
+            case events.TimerFired():
+                return self._elder
             case events.SubscriptionMatched():
                 return self._told(payload)
             case _:

@@ -12,7 +12,7 @@ from actors.events import Payload, StoredEvent
 from actors.runtime.message import Caller, Permission, Position
 from actors.settings import BusSettings
 from actors.storage.frontier import Frontier
-from tests.fixtures.bus_builders import GUILD, context, stored_event
+from tests.fixtures.bus_builders import GUILD, NOON, context, stored_event
 from tests.fixtures.bus_memory import MemoryReadingStore
 
 GUEST = {Permission.READ}
@@ -79,6 +79,14 @@ def seen_by(payload: Payload) -> str:
 @pytest.mark.parametrize(("payload", "expected"), SEEN)
 def test_an_event_is_seen_by_whom_it_is_meant_for(payload: Payload, expected: str) -> None:
     assert seen_by(payload) == expected
+
+
+def test_what_an_elder_wrote_into_a_timer_is_seen_by_elders() -> None:
+    fired = events.TimerFired(
+        timer_id="timer_1", name="n", due_at=NOON, occurrence=1, data={"note": "a"}
+    )
+
+    assert seen_by(fired) == "elder admin"
 
 
 @pytest.mark.parametrize(("payload", "expected"), SEEN)
