@@ -1,17 +1,32 @@
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
 import pytest
 
 from actors.events import DeliverEvent, Priority
+from actors.router.postgres import PostgresRouterStore
+from actors.router.redrive import redrive_requested
+from actors.router.relay import Chore, Relay
+from actors.router.routing import Subscription
 from actors.runtime.local import LocalPool
 from actors.runtime.message import GuildId
+from actors.runtime.pool import Asker
+from actors.settings import RouterSettings
 from actors.storage import inbox, outbox
 from actors.storage.database import Database
 from actors.storage.inbox import Inbox
+from actors.storage.leaders import Leaders
+from tests.fixtures.router import to_pools
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import happened, new_guild, note, opened
+
+ALL = Subscription("task.all", "task", ("sage.*", "custom.*"))
+NUMBERS = RouterSettings(
+    poll_interval_s=0.02, backoff_s=(0.01,), cursor_save_s=0.02, window=100, read_batch=50
+)
 
 _EFFECTS = """
 CREATE TABLE effects (
@@ -87,3 +102,42 @@ async def ground(fresh_database: PreparedDatabase) -> AsyncIterator[Ground]:
         opened(fresh_database.log_url, connections=2) as across,
     ):
         yield Ground(fresh_database, app, across, guild)
+
+
+async def new_relay(ground: Ground, pool: Asker, numbers: RouterSettings = NUMBERS) -> Relay:
+    """As the router actor makes it, when it has become the leader."""
+    lease = await Leaders(ground.across).acquire("router", "test")
+    assert lease is not None
+    store, sinks = PostgresRouterStore(ground.across, lease), to_pools(lambda _: pool)
+
+    async def redrive() -> None:
+        await redrive_requested(store, sinks, numbers, relay.subscription_of)
+
+    chores = (Chore("redrive", 0.02, redrive),)
+    relay = Relay(store, sinks, numbers, subscriptions=(ALL,), chores=chores, renew_s=0.05)
+    return relay
+
+
+@asynccontextmanager
+async def running(
+    ground: Ground, pool: Asker, numbers: RouterSettings = NUMBERS
+) -> AsyncIterator[Relay]:
+    """A relay at work; ended as a crash would end it."""
+    relay = await new_relay(ground, pool, numbers)
+    task = asyncio.create_task(relay.run())
+    try:
+        yield relay
+    finally:
+        died = task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=not died)
+
+
+async def until_drained(relay: Relay) -> None:
+    """Everything was delivered or given up."""
+    async with asyncio.timeout(30):
+        while True:
+            states = await relay.states()
+            if states and not any(state.lag for state in states):
+                return
+            await asyncio.sleep(0.02)

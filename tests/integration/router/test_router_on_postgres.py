@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
@@ -12,52 +10,22 @@ from actors.errors import InvalidTransition
 from actors.events import DeliverEvent, Priority
 from actors.router.postgres import PostgresRouterStore
 from actors.router.redrive import redrive
-from actors.router.relay import Relay
-from actors.router.routing import Subscription
 from actors.runtime.local import LocalPool
-from actors.runtime.pool import Asker
-from actors.settings import RouterSettings
 from actors.storage.dead_letters import DeadLetters
 from actors.storage.inbox import Inbox
 from actors.storage.leaders import Leaders, LeadershipLost
 from tests.fixtures.router import to_pools
 from tests.fixtures.storage import kill_backends
-from tests.integration.router.conftest import Ground
-
-pytestmark = pytest.mark.integration
-
-ALL = Subscription("task.all", "task", ("sage.*",))
-NUMBERS = RouterSettings(
-    poll_interval_s=0.02, backoff_s=(0.01,), cursor_save_s=0.02, window=100, read_batch=50
+from tests.integration.router.conftest import (
+    ALL,
+    NUMBERS,
+    Ground,
+    new_relay,
+    running,
+    until_drained,
 )
 
-
-async def new_relay(ground: Ground, pool: Asker) -> Relay:
-    lease = await Leaders(ground.across).acquire("router", "test")
-    assert lease is not None
-    store = PostgresRouterStore(ground.across, lease)
-    return Relay(store, to_pools(lambda _: pool), NUMBERS, subscriptions=(ALL,), renew_s=0.05)
-
-
-@asynccontextmanager
-async def running(ground: Ground, pool: Asker) -> AsyncIterator[Relay]:
-    relay = await new_relay(ground, pool)
-    task = asyncio.create_task(relay.run())
-    try:
-        yield relay
-    finally:
-        died = task.done()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=not died)
-
-
-async def until_drained(relay: Relay) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            states = await relay.states()
-            if states and not any(state.lag for state in states):
-                return
-            await asyncio.sleep(0.02)
+pytestmark = pytest.mark.integration
 
 
 def assert_once_and_in_order(effects: list[tuple[str, int]], expected: dict[str, int]) -> None:

@@ -92,6 +92,7 @@ async def test_messages_of_one_key_run_one_at_a_time_and_in_order() -> None:
 
 
 async def test_a_full_mailbox_refuses_at_once() -> None:
+    """X4: a full queue once blocked its callers, or dropped what they gave it."""
     settings = SETTINGS.model_copy(update={"mailbox_capacity": 3})
     connection = Connection(Abacus())
     connection.hold = asyncio.Event()
