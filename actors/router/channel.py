@@ -244,7 +244,8 @@ class Channel:
             await self._note_failure(batch, error, self.delivered > delivered_before)
         else:
             self.delivered += len(batch)
-            self._sink.pace.succeeded()
+            if batch:  # else all was erased, and nobody was asked
+                self._sink.pace.succeeded()
             self._finish(batch, "delivered")
         self._batches -= 1
         self._changed.set()
@@ -265,10 +266,17 @@ class Channel:
         if declared_as is None:
             await self._note_failure(batch, error, others_served=False)
             return
+        again_at = _FOR_EVER
+        try:
+            await self._store.disable(declared_as, describe(error))
+        except LeadershipLost:
+            raise
+        except ElderGuildError:  # the database is away: the other side will say it once more
+            again_at = self._monotonic() + pause(self._policy.backoff_s, 1)
+        else:
+            _log.warning("subscription_disabled", subscription=declared_as, reason=describe(error))
         for delivery in batch:
-            self._window.fail(delivery, not_before=_FOR_EVER)
-        _log.warning("subscription_disabled", subscription=declared_as, reason=describe(error))
-        await self._store.disable(declared_as, describe(error))
+            self._window.fail(delivery, not_before=again_at)
 
     async def _note_failure(
         self, batch: Sequence[Delivery], error: Exception, others_served: bool

@@ -230,6 +230,24 @@ async def test_one_of_a_batch_that_is_refused_is_found_and_the_others_arrive() -
     assert_in_order(sink.effects)
 
 
+async def test_who_is_gone_while_the_database_is_away_says_so_again() -> None:
+    refusals = ["disable"]
+
+    def trouble(operation: str) -> None:
+        if operation in refusals:
+            refusals.remove(operation)
+            raise DependencyUnavailable("postgresql")
+
+    store = MemoryRouterStore(log=log_of(5), trouble=trouble)
+    sink = ScriptedReceiver(lambda _: Gone("the receiver"), pace())
+
+    async with running(store, sink):
+        await until(lambda: bool(store.disabled))
+
+    assert refusals == []
+    assert store.dead == {}
+
+
 async def test_gone_disables_the_subscription_and_keeps_the_events() -> None:
     store = MemoryRouterStore(log=log_of(5))
     sink = ScriptedReceiver(lambda _: Gone("the receiver"), pace())
