@@ -6,7 +6,7 @@ import orjson
 import pydantic
 
 from actors import events
-from actors.events import StoredEvent
+from actors.events import StoredEvent, SubscriptionMatched
 from actors.runtime.message import Position
 
 _stored = pydantic.TypeAdapter(StoredEvent)
@@ -46,3 +46,19 @@ def carried(text: str) -> StoredEvent:
     except (KeyError, TypeError) as error:
         raise ValueError("an event that is not known here") from error
     return _stored.validate_python({**envelope, "payload": payload, "position": position})
+
+
+def original(event: StoredEvent) -> StoredEvent:
+    """The event that matched, under its own id and at its own position; any other as it is.
+
+    One that cannot be read here is left inside: who asked for it hears at least that it matched.
+    """
+    payload = event.payload
+    if not isinstance(payload, SubscriptionMatched):
+        return event
+    try:
+        found = carried(payload.event)
+    except ValueError:
+        return event
+    here = (event.guild_id, event.position.epoch, payload.event_id)
+    return found if here == (found.guild_id, found.position.epoch, found.event_id) else event

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from actors import cloudevents, events, metrics
 from actors.bus.messages import Tail, TailEvents
+from actors.carried import original
 from actors.errors import ElderGuildError
 from actors.events import StoredEvent
 from actors.runtime.message import Position
@@ -29,7 +30,7 @@ _LAST_WORDS_S = 1.0
 
 
 class Shown(NamedTuple):
-    """An event as a reader gets it: its type, and a structured CloudEvent."""
+    """An event as a reader gets it: its type, and the event as a structured CloudEvent, JSON."""
 
     type: str
     data: bytes
@@ -49,14 +50,18 @@ def as_it_is(event: StoredEvent) -> Shown:
 
 
 def matched_by(subscription_id: str) -> Callable[[StoredEvent], Shown | None]:
-    """For a subscription by meaning: of each match the event that it is about."""
+    """For a subscription by meaning: of each match the event that it is about.
+
+    A match that cannot be opened here is not shown.
+    """
 
     def show(event: StoredEvent) -> Shown | None:
         match event.payload:
             case events.SubscriptionMatched() as found if any(
                 one.subscription_id == subscription_id for one in found.matches
             ):
-                return Shown(found.event_type, found.event.encode())
+                inside = original(event)
+                return None if inside is event else as_it_is(inside)
             case _:
                 return None
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import structlog
 
+from actors import carried
 from actors.bus.domain import matched
 from actors.bus.domain.sight import SUBSCRIBERS
 from actors.bus.domain.subscriptions import types_read
@@ -74,7 +75,7 @@ def _served(declaration: Declaration, filters: Filters) -> Subscription:
         types=tuple(types_read(spec)),
         guild_id=declaration.guild_id,
         accepts=accepts,
-        unwraps=matched.original if by_meaning else None,
+        unwraps=carried.original if by_meaning else None,
         sink=sink,
         policy=stored_delivery.validate_json(declaration.delivery),
         origin=declaration.origin,

@@ -68,9 +68,9 @@ SUBSCRIBERS = Sight(
 """What a subscription hears that leaves the sages: as much as the elder sees who declares it."""
 
 
-def _access_level(cloud_event: str) -> object:
+def _access_level(carried: str) -> object:
     try:
-        told: Any = orjson.loads(cloud_event)
+        told: Any = orjson.loads(carried)
         return told["data"].get("access_level")
     except (ValueError, LookupError, TypeError, AttributeError):
         return None

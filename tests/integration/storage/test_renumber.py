@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
-from actors.bus.domain.matched import original
 from actors.bus.domain.subscriptions import MATCHED
-from actors.carried import carry
+from actors.carried import carry, original
 from actors.errors import PositionOfAnotherEpoch
 from actors.events import StoredEvent, SubscriptionMatched
 from actors.runtime.message import GuildId, Position

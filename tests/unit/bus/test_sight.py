@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from actors import cloudevents, events
+from actors import events
 from actors.bus.domain.sight import Sight
 from actors.bus.messages import BrowseEvents, TailEvents
 from actors.bus.sage.reading import ReadingSage
+from actors.carried import carry
 from actors.events import Payload, StoredEvent
 from actors.runtime.message import Caller, Permission, Position
 from actors.settings import BusSettings
@@ -43,7 +44,7 @@ def matched(payload: Payload) -> events.SubscriptionMatched:
         event_id=inner.event_id,
         event_type=inner.type,
         matches=(events.SubscriptionMatch(subscription_id="sub_1", score=0.9),),
-        event=cloudevents.structured(inner).decode(),
+        event=carry(inner),
     )
 
 

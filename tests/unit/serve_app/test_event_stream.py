@@ -8,8 +8,9 @@ import orjson
 import pytest
 from fastapi import FastAPI
 
-from actors import cloudevents, events, metrics
+from actors import events, metrics
 from actors.bus.messages import PullSink, SseSink, Tail, TailEvents
+from actors.carried import carry
 from actors.errors import DependencyUnavailable, PositionOfAnotherEpoch
 from actors.events import StoredEvent
 from actors.runtime.local import LocalPool
@@ -241,15 +242,17 @@ async def test_a_subscription_by_meaning_shows_what_matched_it(
     log.subscriptions["disks"] = subscription
 
     def match(subscription_id: str, name: str) -> events.SubscriptionMatched:
-        event = stored_event(new_event(name))
+        event = stored_event(new_event(name), guild_id=GUILD)
         return events.SubscriptionMatched(
             event_id=event.event_id,
             event_type=event.type,
             matches=(events.SubscriptionMatch(subscription_id=subscription_id, score=0.8),),
-            event=cloudevents.structured(event).decode(),
+            event=carry(event),
         )
 
-    matches = [match("sub_other", "another's"), match(subscription.subscription_id, "ours")]
+    ours = match(subscription.subscription_id, "ours")
+    closed = replace(ours, event=ours.event.replace("custom.order.placed", "sage.later"))
+    matches = [match("sub_other", "another's"), closed, ours]
     log.events += [
         replace(stored_event(place=place, guild_id=GUILD), payload=payload)
         for place, payload in enumerate(matches, start=1)
@@ -258,8 +261,12 @@ async def test_a_subscription_by_meaning_shows_what_matched_it(
     async with reading(app, token_of(app), subscription="disks", last_event_id="1-0-0") as reader:
         event = await reader.event()
 
-    assert (event.id, event.event) == ("1-2-2", "custom.order.placed")
-    assert ids([event]) == ["ours"]
+    told = event.json()
+    assert (event.id, event.event) == ("1-3-3", "custom.order.placed")
+    assert (told["specversion"], told["type"]) == ("1.0", "custom.order.placed")
+    assert (told["id"], told["position"]) == ("ours", "1-1-1")
+    assert told["data"] == {"total": 3}
+    assert "guild_id" not in told
 
 
 @pytest.mark.parametrize(
