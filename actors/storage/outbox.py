@@ -68,7 +68,7 @@ async def append(
         VersionConflict: this aggregate is at another version, or its last event was written by a
             transaction that began to write after this one did.
         ValidationError: a payload is about a data subject that was erased.
-        BadKeyRing: a payload is to be sealed, and ``SECRET_KEY`` does not serve.
+        DependencyUnavailable: a payload is to be sealed, and ``SECRET_KEY`` does not serve.
     """
     if not payloads:
         return None

@@ -5,18 +5,24 @@ of the key until the commit, so an erasure and a publication of the same subject
 nothing is acknowledged that was sealed under a key which was destroyed already.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg
+import structlog
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from actors.errors import DependencyUnavailable
 from actors.key_ring import BadKeyRing
 from actors.runtime.message import GuildId
 from actors.storage import seals
 from actors.storage.database import Transaction
+from actors.storage.seals import BrokenSeal
 from actors.storage.vault import Lost, SubjectKey, Vault, Whose, Wrapped
+
+_log = structlog.get_logger("elders_guild.sealing")
 
 _DIGEST_KEY = "SELECT kid, wrapped_key FROM digest_keys WHERE guild_id = $1"
 _ADD_DIGEST_KEY = """
@@ -78,18 +84,21 @@ async def hold(tx: Transaction, guild_id: GuildId, subjects: Iterable[str]) -> d
         subjects: their names.
 
     Raises:
-        BadKeyRing: ``SECRET_KEY`` is not set, or lacks the key that theirs are wrapped under.
+        DependencyUnavailable: ``SECRET_KEY`` is not set, or lacks the key that theirs are wrapped
+            under.
     """
     digests = await digests_of(tx, guild_id, subjects)
     wanted = sorted(digests.values())
     found = await tx.fetch(_HOLD, guild_id, wanted)
     if len(found) < len(wanted):
         missing = sorted(set(wanted) - {row["subject"] for row in found})
-        new = [tx.vault.wrap(seals.new_key(), "subject", guild_id, one) for one in missing]
+        with _needing_the_ring():
+            new = [tx.vault.wrap(seals.new_key(), "subject", guild_id, one) for one in missing]
         kids, boxes = [one.kid for one in new], [one.box for one in new]
         await tx.execute(_ADD, guild_id, missing, kids, boxes)
         found = await tx.fetch(_HOLD, guild_id, wanted)  # perhaps somebody else's was first
-    keys = {row["subject"]: _usable(_key(tx, guild_id, row)) for row in found}
+    with _needing_the_ring():
+        keys = {row["subject"]: _usable(_key(tx, guild_id, row)) for row in found}
     return {name: Sealing(digest, keys[digest]) for name, digest in digests.items()}
 
 
@@ -130,6 +139,9 @@ async def destroy(tx: Transaction, guild_id: GuildId, subject: str, by: str) -> 
         guild_id: whose data subject.
         subject: its name.
         by: who asks for it.
+
+    Raises:
+        DependencyUnavailable: ``SECRET_KEY`` does not serve; nothing was destroyed.
     """
     digest = (await digests_of(tx, guild_id, [subject]))[subject]
     erased_at = await tx.fetchval(_DESTROY, guild_id, digest, by)
@@ -139,10 +151,15 @@ async def destroy(tx: Transaction, guild_id: GuildId, subject: str, by: str) -> 
 
 
 async def digests_of(tx: Transaction, guild_id: GuildId, names: Iterable[str]) -> dict[str, str]:
-    """Under which digest each data subject is known."""
+    """Under which digest each data subject is known.
+
+    Raises:
+        DependencyUnavailable: ``SECRET_KEY`` is not set, or lacks the key that was used.
+    """
     key = tx.vault.digest_key(guild_id)
     if key is None:
-        key = await _digest_key(tx, guild_id)
+        with _needing_the_ring():
+            key = await _digest_key(tx, guild_id)
     return {name: seals.digest(key, name) for name in names}
 
 
@@ -165,6 +182,16 @@ def _key(tx: Transaction, guild_id: str, row: asyncpg.Record) -> SubjectKey:
         return None
     wrapped = Wrapped(row["kid"], row["wrapped_key"])
     return tx.vault.opened(wrapped, "subject", guild_id, row["subject"])
+
+
+@contextmanager
+def _needing_the_ring() -> Iterator[None]:
+    """A ring that does not serve is mended by who operates this: callers may come again."""
+    try:
+        yield
+    except (BadKeyRing, BrokenSeal) as error:
+        _log.error("secret_key_unusable", reason=str(error))
+        raise DependencyUnavailable("SECRET_KEY") from error
 
 
 def _usable(key: SubjectKey) -> AESGCM | None:

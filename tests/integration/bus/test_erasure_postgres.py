@@ -13,8 +13,7 @@ from actors.bus.postgres.erasure import PostgresErasureStore
 from actors.bus.postgres.letters import PostgresDeadLetterStore
 from actors.bus.postgres.publishing import PostgresPublishingStore
 from actors.bus.postgres.reading import PostgresReadingStore
-from actors.errors import ValidationError
-from actors.key_ring import BadKeyRing
+from actors.errors import DependencyUnavailable, ValidationError
 from actors.settings import DatabaseSettings
 from actors.storage import sealing
 from actors.storage.database import Database
@@ -178,12 +177,33 @@ async def test_what_names_nobody_is_published_without_asking_for_keys(
         store = PostgresPublishingStore(without_ring)
         await store.append(GUILD, lines(about(None)))
 
-        with pytest.raises(BadKeyRing, match="SECRET_KEY is not set"):
+        with pytest.raises(DependencyUnavailable, match="SECRET_KEY"):
             await store.append(GUILD, lines(about()))
+        with pytest.raises(DependencyUnavailable, match="SECRET_KEY"):
+            await PostgresErasureStore(without_ring).erase(erase())
     finally:
         await without_ring.close()
 
     assert await owner.fetchval("SELECT count(*) FROM events") == 1
+
+
+async def test_without_the_key_of_before_nobody_is_published_for_or_erased_until_it_is_back(
+    module_database: PreparedDatabase,
+    log: PostgresPublishingStore,
+    erasure: PostgresErasureStore,
+    reading: PostgresReadingStore,
+) -> None:
+    await log.append(GUILD, lines(about()))
+
+    other = new_vault("another secret key, which is long enough too")
+    async with opened(module_database.app_url, vault=other) as elsewhere:
+        with pytest.raises(DependencyUnavailable, match="SECRET_KEY"):
+            await PostgresPublishingStore(elsewhere).append(GUILD, lines(about()))
+        with pytest.raises(DependencyUnavailable, match="SECRET_KEY"):
+            await PostgresErasureStore(elsewhere).erase(erase())
+
+    assert len(await browsed(reading)) == 1
+    await erasure.erase(erase())
 
 
 async def test_a_large_group_of_many_people_is_written_whole(
