@@ -19,6 +19,7 @@ UPDATE pull_deliveries AS line SET finished_at = now(), available_at = '-infinit
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS given(subscription, xid, seq)
 WHERE (line.subscription, line.xid, line.seq) = (given.subscription, given.xid::xid8, given.seq)
 """
+# What was erased since it was lent is left out: nobody could deliver or read such a letter.
 _KEEP = """
 INSERT INTO dead_letters (subscription, event_id, guild_id, attempts, reason, dead_at, event)
 SELECT kept_as, line.event_id, line.guild_id, line.attempt, given.reason, clock_timestamp(),
@@ -28,6 +29,10 @@ FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[])
 JOIN pull_deliveries AS line
      ON (line.subscription, line.xid, line.seq) = (given.subscription, given.xid::xid8, given.seq)
 LEFT JOIN events ON events.xid = line.xid AND events.seq = line.seq
+WHERE NOT EXISTS (
+    SELECT FROM subject_keys AS known
+    WHERE known.guild_id = line.guild_id AND known.subject = events.sealed_for
+      AND known.erased_at IS NOT NULL)
 ON CONFLICT (subscription, event_id) DO UPDATE
 SET attempts = excluded.attempts, reason = excluded.reason, dead_at = excluded.dead_at,
     event = excluded.event, redriven_at = NULL, requested_at = NULL, requested_by = NULL,
@@ -55,7 +60,10 @@ async def finish(tx: Transaction, graves: Sequence[Grave]) -> None:
 async def bury(
     tx: Transaction, context: Context, subscription: Subscription, graves: Sequence[Grave]
 ) -> None:
-    """Keeps the whole events as dead letters of the subscription, and says so in the log."""
+    """Keeps the whole events as dead letters of the subscription, and says so in the log.
+
+    Those whose data subject was erased end in silence.
+    """
     if not graves:
         return
     key = delivery_name(subscription)

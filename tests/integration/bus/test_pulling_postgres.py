@@ -9,6 +9,7 @@ import pytest
 
 from actors import clock
 from actors.bus.messages import DeliveryPolicy, NewEvent, Subscription
+from actors.bus.postgres.erasure import PostgresErasureStore
 from actors.bus.postgres.publishing import PostgresPublishingStore
 from actors.bus.postgres.pulling import PostgresPullStore
 from actors.bus.postgres.reading import PostgresReadingStore
@@ -16,6 +17,7 @@ from actors.events import DeliveryDeadLettered, StoredEvent
 from actors.storage.database import Database
 from tests.fixtures.bus_builders import GUILD, OTHER_GUILD, context, new_event, new_subscription
 from tests.fixtures.bus_contract import PullStoreContract, browse, lent, lines, named, sources
+from tests.fixtures.erasure_contract import about, erase
 
 pytestmark = pytest.mark.integration
 
@@ -110,6 +112,36 @@ async def test_several_pullers_at_once_keep_each_aggregates_order_and_share_the_
     for aggregate in "0123":
         steps = [int(name.split("/")[1]) for name in heard if name.startswith(aggregate)]
         assert steps == list(range(15))
+
+
+@pytest.mark.parametrize("ending", ["nack", "lease"])
+async def test_what_was_erased_while_it_was_lent_ends_without_a_dead_letter(
+    database: Database,
+    pulls: PostgresPullStore,
+    waiting: PostgresWaiting,
+    owner: Connection,
+    ending: str,
+) -> None:
+    orders = new_subscription(delivery=DeliveryPolicy(max_attempts=1))
+    _, other = await waiting.add(
+        orders, about(source_id="gone", subject="1"), about("another", "kept", subject="2")
+    )
+    pulled = await lent(pulls, orders, limit=2)
+
+    await PostgresErasureStore(database).erase(erase())
+    if ending == "nack":
+        await pulls.nack(context(), orders, named(*pulled), [0.0, 0.0], "bad form")
+    else:
+        await waiting.pass_time(3600)
+        assert await lent(pulls, orders, limit=2) == []
+
+    unfinished = "SELECT count(*) FROM pull_deliveries WHERE finished_at IS NULL"
+    page = await PostgresReadingStore(database).browse(browse(), 100)
+    said = [one.type for one in page.events]
+    assert len(pulled) == 2
+    assert (await waiting.dead()).keys() == {other.event_id}
+    assert said.count(DeliveryDeadLettered.type) == 1
+    assert await owner.fetchval(unfinished) == 0
 
 
 async def test_a_dead_letter_keeps_the_whole_event_and_the_log_says_so(
