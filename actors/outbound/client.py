@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import importlib.util
 import socket
 import ssl
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +15,6 @@ from actors.errors import DeadlineExceeded, DependencyUnavailable, ElderGuildErr
 from actors.outbound.addresses import Policy, Target
 from actors.outbound.backend import PinnedBackend, Resolve, Resolver
 from actors.settings import OutboundSettings
-
-if importlib.util.find_spec("sniffio") is None:
-    # The pool imports it ten times a request, to find out under which library it runs. What is
-    # absent is looked for on disk each time, which cost more than the request; this says so once.
-    sys.modules["sniffio"] = None  # type: ignore[assignment]  # what the import system documents
 
 _ALWAYS = (
     ("User-Agent", "elders-guild"),
