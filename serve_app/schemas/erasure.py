@@ -5,13 +5,16 @@ from pydantic import ConfigDict, Field
 from actors.bus.messages import EraseSubject
 from serve_app.call import Origin
 from serve_app.schemas.common import example
-from serve_app.strict import Line, Shown, Strict, View
+from serve_app.strict import Shown, Strict, View
 
 
 class ErasureIn(Strict):
-    """Whose key is destroyed: the ``datasubject`` that their events were published with."""
+    """Whose key is destroyed: the ``datasubject`` that their events were published with.
 
-    subject: Line = Field(max_length=500)
+    It is taken as it is, to the letter: the sage says whether anybody can be called so.
+    """
+
+    subject: str = Field(min_length=1, max_length=500)
 
     model_config = ConfigDict(json_schema_extra=example(subject="customer-4711"))
 

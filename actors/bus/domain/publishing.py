@@ -114,9 +114,14 @@ def aggregate_id(source: str, key: str | None) -> str:
 
 
 def check_data_subject(field: str, name: str) -> None:
-    """Raises `ValidationError` unless a data subject may be called so."""
-    if not name:
+    """Raises `ValidationError` unless a data subject may be called so.
+
+    White space around a name is refused: who asks for an erasure would not see that it is meant.
+    """
+    if not name.strip():
         raise ValidationError(field, "is blank")
+    if name != name.strip():
+        raise ValidationError(field, "begins or ends with white space")
     _check_word(field, name, MAX_ID_BYTES)
 
 
@@ -178,8 +183,8 @@ def _check_words(event: NewEvent) -> None:
         raise ValidationError("source", "is blank")
     if not event.source_id:
         raise ValidationError("id", "is blank")
-    if event.data_subject is not None and not event.data_subject:
-        raise ValidationError("datasubject", "is blank")
+    if event.data_subject is not None:
+        check_data_subject("datasubject", event.data_subject)
 
 
 def _check_each_word(event: NewEvent) -> None:

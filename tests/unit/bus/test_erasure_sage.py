@@ -50,7 +50,9 @@ async def test_nobody_else_erases_anybody(held: Permission) -> None:
     assert log.events == []
 
 
-@pytest.mark.parametrize("subject", ["", "a\nb", "x" * 501, "ü" * 251, "\x7f"])
+@pytest.mark.parametrize(
+    "subject", ["", " ", " a", "a ", "a\u2003", "a\nb", "x" * 501, "ü" * 251, "\x7f"]
+)
 async def test_who_cannot_be_published_for_cannot_be_erased_either(subject: str) -> None:
     with pytest.raises(ValidationError) as refused:
         await ErasureSage(MemoryErasableLog()).erase(erase(subject))

@@ -121,6 +121,17 @@ async def test_erasing_answers_a_digest_and_is_for_administrators(
     assert "ada" not in erased.text.replace(erased.json()["subject_digest"], "")
 
 
+@pytest.mark.parametrize("subject", ["", " ", " ada", "ada ", "a\nda", "a" * 501])
+async def test_who_is_to_be_erased_is_taken_to_the_letter_or_refused(
+    app: FastAPI, bus: MemoryBus, subject: str
+) -> None:
+    async with client_of(app, {Permission.ADMIN}, GUILD) as admin:
+        answer = await admin.post(f"{API}/erasures", json={"subject": subject}, headers=key())
+
+    assert answer.status_code == 422
+    assert bus.erased == []
+
+
 @pytest.mark.parametrize(("place", "prefix"), [("timers", "timer"), ("sagas", "saga")])
 async def test_what_is_no_id_or_nobodys_is_not_found(
     client: httpx.AsyncClient, place: str, prefix: str
