@@ -52,7 +52,7 @@ class Chores:
         async def redrive() -> None:
             running = relay()
             if running is not None:
-                await redrive_requested(self._store, self._sinks, router, running.subscription_of)
+                await redrive_requested(self._store, self._sinks, router, running.serving)
 
         return (
             Chore("timers", router.timers_poll_s, self._fire_timers),

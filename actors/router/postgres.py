@@ -7,6 +7,7 @@ from actors.bus.filters import Filters
 from actors.events import StoredEvent
 from actors.router.declared import subscriptions_of
 from actors.router.routing import Subscription
+from actors.router.serving import Serving
 from actors.router.share import WHOLE, Share
 from actors.router.store import Requested, Start
 from actors.runtime.message import GuildId, Position
@@ -120,11 +121,13 @@ class PostgresRouterStore:
         """How many wait for somebody, by subscription."""
         return await self._dead.counts()
 
-    async def requested(self, limit: int) -> list[Requested]:
-        """Dead letters that somebody wants delivered once more."""
+    async def requested(self, serving: Serving, limit: int) -> list[Requested]:
+        """Dead letters that somebody wants delivered once more, and that can be now."""
         return [
             Requested(subscription, event, requested_by)
-            for subscription, requested_by, event in await self._dead.requested(limit)
+            for subscription, requested_by, event in await self._dead.requested(
+                limit, letters=serving.letters, declared=serving.declared
+            )
         ]
 
     async def dead_events(self, subscription: str, event_ids: Sequence[str]) -> list[StoredEvent]:

@@ -7,7 +7,7 @@ the cursors and delivers again what lies above them, which the inboxes make harm
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -19,6 +19,7 @@ from actors.router.audience import Audience
 from actors.router.channel import Channel
 from actors.router.places import Place, Places
 from actors.router.routing import BUILT_IN, Subscription
+from actors.router.serving import Serving
 from actors.router.share import WHOLE, Share
 from actors.router.sink import Sink
 from actors.router.store import RouterStore
@@ -121,6 +122,7 @@ class Relay:
         self._now = now
         self._open: dict[str, _Open] = {}
         self._audience = Audience()
+        self._serving = Serving(())
         self._places = Places(Frontier.at(Position(0, 0)))
         self._revision = 0
         self._nudged = asyncio.Event()
@@ -165,21 +167,9 @@ class Relay:
         dead = await self._store.dead_letters()
         return tuple([await self._state(one.channel, dead) for one in self._open.values()])
 
-    def subscription_of(self, letters: str) -> Subscription | None:
-        """Who is served now under the name that a dead letter is kept under.
-
-        Of a replay that is over, or an earlier generation, it is the subscription of today, with
-        deliveries called as they were then.
-        """
-        served = [one.channel.subscription for one in self._open.values()]
-        exact = next((one for one in served if one.letters == letters), None)
-        if exact is not None:
-            return exact
-        declared_as = letters.partition("@")[0]
-        for one in served:
-            if one.declared_as == declared_as and one.replays is None:
-                return replace(one, name=letters.rpartition("~")[2], letters_as=letters)
-        return None
+    def serving(self) -> Serving:
+        """Whose dead letters can be delivered now."""
+        return self._serving
 
     def observe(self) -> None:
         """Brings the gauges up to date."""
@@ -207,6 +197,7 @@ class Relay:
             )
             self._places.put(channel)
         self._audience.set(one.channel for one in self._open.values())
+        self._serving = Serving(one.channel.subscription for one in self._open.values())
 
     async def _refresh(self) -> None:
         """Takes up what guilds have declared or changed meanwhile."""
@@ -243,6 +234,7 @@ class Relay:
             self._places.remove(one.channel)
             await one.channel.close()
         self._audience.set(one.channel for one in self._open.values())
+        self._serving = Serving(one.channel.subscription for one in self._open.values())
 
     async def _read(self) -> None:
         while True:

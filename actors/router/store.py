@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from actors.events import StoredEvent
 from actors.router.routing import Subscription
+from actors.router.serving import Serving
 from actors.runtime.message import GuildId, Position
 from actors.storage.frontier import Frontier
 from actors.storage.log import Advance, Unreadable
@@ -29,7 +30,7 @@ class Requested(NamedTuple):
     """
 
     subscription: str
-    event: StoredEvent
+    event: StoredEvent | Unreadable
     requested_by: str
 
 
@@ -80,7 +81,8 @@ class RouterStore(Protocol):
 
     async def dead_letters(self) -> dict[str, int]: ...
 
-    async def requested(self, limit: int) -> list[Requested]: ...
+    async def requested(self, serving: Serving, limit: int) -> list[Requested]:
+        """Of those that are served, and were not erased, the first that were asked for."""
 
     async def dead_events(
         self, subscription: str, event_ids: Sequence[str]

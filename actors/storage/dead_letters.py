@@ -1,6 +1,6 @@
 """Deliveries that were given up, with the reason, until somebody has them delivered again."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,21 +9,27 @@ from actors.runtime.message import GuildId, Position
 from actors.storage import system_events
 from actors.storage.database import Database, Transaction
 from actors.storage.leaders import Lease, hold
-from actors.storage.log import Unreadable, decoded, readable
+from actors.storage.log import Unreadable, decoded, readable, unknown
 from actors.storage.system_events import SystemEvent
 
 _MAX_REASON = 500
 
-# The whole line of the log is kept: it outlives the partition it came from.
+# The whole line of the log is kept: it outlives the partition it came from. What was erased is not.
 _WRITE = """
 INSERT INTO dead_letters AS letter
        (subscription, event_id, guild_id, attempts, reason, dead_at, event)
-VALUES ($1, $2, $3, $4, $5, clock_timestamp(),
-        (SELECT to_jsonb(line) FROM events AS line WHERE xid = $6::text::xid8 AND seq = $7))
+SELECT $1::text, $2::text, $3::text, $4::int, $5::text, clock_timestamp(), to_jsonb(line)
+FROM (SELECT) AS given
+LEFT JOIN events AS line ON line.xid = $6::text::xid8 AND line.seq = $7::bigint
+WHERE NOT EXISTS (
+    SELECT FROM subject_keys AS known
+    WHERE known.guild_id = line.guild_id AND known.subject = line.sealed_for
+      AND known.erased_at IS NOT NULL)
 ON CONFLICT (subscription, event_id) DO UPDATE
 SET attempts = excluded.attempts, reason = excluded.reason, dead_at = excluded.dead_at,
     event = coalesce(letter.event, excluded.event), redriven_at = NULL, requested_at = NULL,
     requested_by = NULL
+RETURNING true
 """
 
 _ABOVE = """
@@ -38,12 +44,19 @@ CROSS JOIN LATERAL jsonb_populate_record(NULL::events, letter.event) AS line
 WHERE letter.subscription = $1 AND letter.event_id = ANY($2) AND letter.event IS NOT NULL
 ORDER BY line.xid, line.seq
 """
+# Who is not served now, and what was erased, waits outside: none of it keeps others waiting.
 _REQUESTED = """
 SELECT letter.subscription, letter.requested_by, line.*
 FROM dead_letters AS letter
 CROSS JOIN LATERAL jsonb_populate_record(NULL::events, letter.event) AS line
 WHERE letter.requested_at IS NOT NULL AND letter.redriven_at IS NULL
   AND letter.discarded_at IS NULL AND letter.event IS NOT NULL
+  AND (letter.subscription = ANY($2::text[])
+       OR split_part(letter.subscription, '@', 1) = ANY($3::text[]))
+  AND NOT EXISTS (
+      SELECT FROM subject_keys AS known
+      WHERE known.guild_id = letter.guild_id AND known.subject = line.sealed_for
+        AND known.erased_at IS NOT NULL)
 ORDER BY letter.requested_at, line.xid, line.seq
 LIMIT $1
 """
@@ -80,6 +93,8 @@ class DeadLetters:
     ) -> None:
         """Keeps the delivery and says so in the log; one redriven in vain is listed again.
 
+        Of an event whose data subject was erased meanwhile nothing is kept or said.
+
         Args:
             lease: of the router that gives up.
             subscription: under whose name it is kept.
@@ -94,7 +109,7 @@ class DeadLetters:
         reason = reason.replace("\x00", "")[:_MAX_REASON]
         async with self._database.across_guilds() as tx:
             await hold(tx, lease)
-            await tx.execute(
+            written = await tx.fetchval(
                 _WRITE,
                 subscription,
                 event.event_id,
@@ -104,8 +119,9 @@ class DeadLetters:
                 str(event.position.xid),
                 event.position.seq,
             )
-            if event.type == DeliveryDeadLettered.type:
-                return  # who cannot hear of dead letters must not make more of them
+            # Who cannot hear of dead letters must not make more of them.
+            if not written or event.type == DeliveryDeadLettered.type:
+                return
             payload = DeliveryDeadLettered(
                 subscription=title,
                 event_id=event.event_id,
@@ -148,16 +164,24 @@ class DeadLetters:
             rows = await tx.fetch(_EVENTS, subscription, list(event_ids))
             return readable(await decoded(tx, rows))
 
-    async def requested(self, limit: int) -> list[tuple[str, str, StoredEvent]]:
-        """What is to be delivered once more: subscription, who asked, event; first asked first."""
+    async def requested(
+        self, limit: int, *, letters: Collection[str], declared: Collection[str]
+    ) -> list[tuple[str, str, StoredEvent | Unreadable]]:
+        """What is to be delivered once more: subscription, who asked, event; first asked first.
+
+        Args:
+            limit: how many at most.
+            letters: names of subscriptions that are served.
+            declared: first parts of such names, up to ``@``.
+        """
         async with self._database.across_guilds() as tx:
-            rows = await tx.fetch(_REQUESTED, limit)
+            rows = await tx.fetch(_REQUESTED, limit, list(letters), list(declared))
             found = await decoded(tx, rows)
-        return [
-            (row["subscription"], row["requested_by"] or "", event)
-            for row, event in zip(rows, found, strict=True)
-            if isinstance(event, StoredEvent) and not event.is_erased
-        ]
+            return [
+                (row["subscription"], row["requested_by"] or "", event or unknown(row, tx.epoch))
+                for row, event in zip(rows, found, strict=True)
+                if not (isinstance(event, StoredEvent) and event.is_erased)
+            ]
 
     async def mark_redriven(
         self, lease: Lease, *, subscription: str, title: str, event: StoredEvent, requested_by: str

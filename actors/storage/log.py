@@ -314,6 +314,11 @@ def _opened(row: asyncpg.Record, key: SubjectKey) -> Payload:
             return events.decode(row["type"], seals.unseal(key, place, row["data"]))
 
 
+def unknown(row: asyncpg.Record, epoch: int) -> Unreadable:
+    """A row of a type that this version does not know, where it cannot be passed over."""
+    return _unreadable(row, epoch, f"unreadable: {row['type']} is not known")
+
+
 def _unreadable(row: asyncpg.Record, epoch: int, reason: str) -> Unreadable:
     return Unreadable(
         row["event_id"], GuildId(row["guild_id"]), row["type"], _position(row, epoch), reason

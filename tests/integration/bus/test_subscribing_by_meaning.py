@@ -99,7 +99,7 @@ class Guild:
         sinks = Sinks(pools.__getitem__, self.across, self.host.settings)
 
         async def again() -> None:
-            await redrive_requested(store, sinks, NUMBERS, relay.subscription_of)
+            await redrive_requested(store, sinks, NUMBERS, relay.serving)
 
         relay = Relay(
             store, sinks, NUMBERS, subscriptions=(), chores=[Chore("redrive", 0.02, again)]

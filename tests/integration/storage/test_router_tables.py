@@ -7,15 +7,22 @@ from contextlib import asynccontextmanager
 import pytest
 
 from actors import clock
+from actors.events import PrincipalCreated
 from actors.runtime.message import GuildId, Position
+from actors.storage import outbox, sealing
 from actors.storage.cursors import Cursors
 from actors.storage.database import Database
 from actors.storage.dead_letters import DeadLetters
 from actors.storage.leaders import Leaders, LeadershipLost, Lease, hold
-from actors.storage.log import BEGINNING, of_correlation
-from tests.fixtures.storage import append
+from actors.storage.log import BEGINNING, Unreadable, of_correlation
+from tests.fixtures.storage import append, note
 
 pytestmark = pytest.mark.integration
+
+_ASK = "UPDATE dead_letters SET requested_at = clock_timestamp() WHERE subscription = $1"
+_OF_THE_FUTURE = """
+UPDATE dead_letters SET event = event || '{"type": "future.event"}' WHERE subscription = $1
+"""
 
 
 async def lead(database: Database, name: str | None = None) -> Lease:
@@ -29,6 +36,11 @@ async def holding(database: Database, lease: Lease) -> AsyncIterator[None]:
     async with database.across_guilds() as tx:
         await hold(tx, lease)
         yield
+
+
+async def change(app: Database, guild: GuildId, statement: str, name: str) -> None:
+    async with app.transaction(guild) as tx:
+        await tx.execute(statement, name)
 
 
 async def try_to_hold(database: Database, lease: Lease) -> None:
@@ -197,3 +209,90 @@ async def test_a_stale_leader_gives_nothing_up(
         )
 
     assert await DeadLetters(across).waiting(name, 10) == []
+
+
+async def test_letters_of_those_who_are_not_served_do_not_keep_others_waiting(
+    app: Database, across: Database, guild: GuildId
+) -> None:
+    async with app.transaction(guild) as tx:
+        await append(tx, guild, "inc_1", count=4)
+    events = await of_correlation(app, guild, "cor_1", 10)
+    lease, dead = await lead(across), DeadLetters(across)
+    paused, built_in, declared = (clock.new_id("sub") for _ in range(3))
+    names = [f"{paused}@1", built_in, f"{declared}@1", f"{declared}@2~rpl_1"]
+    for name, event in zip(names, events, strict=True):
+        await dead.write(
+            lease, subscription=name, title="a title", event=event, attempts=1, reason="x"
+        )
+        await change(app, guild, _ASK, name)
+
+    served = await dead.requested(1, letters=[built_in], declared=[declared])
+    all_served = await dead.requested(9, letters=[built_in], declared=[declared])
+    by_letter = await dead.requested(9, letters=[names[2]], declared=[])
+
+    assert [name for name, _, _ in served] == names[1:2]
+    assert [(name, event) for name, _, event in all_served] == [*zip(names, events, strict=True)][
+        1:
+    ]
+    assert [name for name, _, _ in by_letter] == [names[2]]
+    assert await dead.requested(9, letters=[], declared=[]) == []
+
+
+async def test_a_letter_that_cannot_be_decoded_comes_with_the_reason(
+    app: Database, across: Database, guild: GuildId
+) -> None:
+    async with app.transaction(guild) as tx:
+        await append(tx, guild, "inc_1")
+    (event,) = await of_correlation(app, guild, "cor_1", 10)
+    lease, dead, name = await lead(across), DeadLetters(across), clock.new_id("sub")
+    await dead.write(lease, subscription=name, title="a title", event=event, attempts=1, reason="x")
+    await change(app, guild, _ASK, name)
+    await change(app, guild, _OF_THE_FUTURE, name)
+
+    ((_, _, found),) = await dead.requested(1, letters=[name], declared=[])
+    assert isinstance(found, Unreadable)
+    await dead.write(
+        lease, subscription=name, title="a title", event=found, attempts=1, reason=found.reason
+    )
+
+    assert found.reason == "unreadable: future.event is not known"
+    assert await dead.requested(1, letters=[name], declared=[]) == []
+
+
+async def test_nothing_is_kept_or_asked_for_of_what_was_erased(
+    app: Database, across: Database, guild: GuildId
+) -> None:
+    joined = PrincipalCreated(principal_id="user_1", kind="user", login="a", role="elder")
+    async with app.transaction(guild) as tx:
+        await outbox.append(
+            tx,
+            cause=note(guild),
+            aggregate_id=clock.new_id("any"),
+            version_before=0,
+            payloads=[joined],
+        )
+    (event,) = await of_correlation(app, guild, "cor_1", 10)
+    lease, dead = await lead(across), DeadLetters(across)
+    before, after = clock.new_id("sub"), clock.new_id("sub")
+
+    async def write(name: str) -> None:
+        await dead.write(
+            lease, subscription=name, title="a title", event=event, attempts=1, reason="x"
+        )
+
+    await write(before)
+    await change(app, guild, _ASK, before)
+    asked = await dead.requested(9, letters=[before], declared=[])
+    async with app.transaction(guild) as tx:
+        await sealing.destroy(tx, guild, "user_1", "admin")
+    await write(after)
+
+    assert [found for _, _, found in asked] == [event]
+    assert await dead.requested(9, letters=[before, after], declared=[]) == []
+    assert await dead.waiting(after, 10) == []
+    async with across.across_guilds() as tx:
+        said = await tx.fetchval(
+            "SELECT count(*) FROM events WHERE causation_id = $1 AND type LIKE 'system.%'",
+            event.event_id,
+        )
+    assert said == 1
