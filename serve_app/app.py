@@ -100,7 +100,7 @@ async def is_stopping(server: Address) -> bool:
                 status = await reader.readline()
             finally:
                 writer.close()
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, ValueError):  # a line that does not end is a ValueError
         return False
     return status.split(b" ")[1:2] == [b"503"]
 

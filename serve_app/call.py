@@ -60,7 +60,7 @@ class Call:
         key: the client's ``Idempotency-Key``.
         expected_version: from ``If-Match``; 0: from ``If-None-Match: *``.
         request_hash: digest of method, address and canonical body; empty without a key.
-        good_for_s: seconds for which the caller's token is still good.
+        good_until: when the caller's token expires, in seconds of `time.monotonic`.
     """
 
     gateway: Gateway
@@ -72,7 +72,7 @@ class Call:
     key: str | None = None
     expected_version: int | None = None
     request_hash: str = ""
-    good_for_s: float = math.inf
+    good_until: float = math.inf
 
     @property
     def context(self) -> Context:

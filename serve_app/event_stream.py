@@ -7,6 +7,7 @@ may make it see some events twice, which ``source`` and ``id`` of a CloudEvent t
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
@@ -132,7 +133,7 @@ class EventStream(Response):
                 parts.create_task(_deliver(owed, send))
                 parts.create_task(_until_gone(receive))
                 parts.create_task(_until_ending(ending))
-                parts.create_task(_until_expiry(self._call.good_for_s))
+                parts.create_task(_until_expiry(self._call.good_until))
         except* _Over as over:
             reason = _reason(over)
         match reason:
@@ -152,12 +153,14 @@ class EventStream(Response):
             resume = tail.resume if self._begin is None else self._begin
             await self._put(owed, sse.opening(resume, self._bus.stream_retry_s))
             while True:
+                told = False
                 for event in tail.events:
                     resume = resume_after(event.position, resume, tail.resume)
                     if (shown := self._feed.show(event)) is not None:
                         await self._put(owed, sse.event(resume, shown.type, shown.data))
+                        told = True
                 resume = tail.resume
-                if not tail.events and not owed:
+                if not told and not owed:
                     await self._put(owed, sse.heartbeat(resume))
                 tail = await self._tail(tail.frontier, self._bus.heartbeat_s)
         except sse.SlowReader:
@@ -219,9 +222,9 @@ async def _until_ending(ending: asyncio.Event) -> NoReturn:
     raise _Over("draining")
 
 
-async def _until_expiry(seconds: float) -> None:
-    if math.isfinite(seconds):
-        await asyncio.sleep(max(0.0, seconds))
+async def _until_expiry(good_until: float) -> None:
+    if math.isfinite(good_until):
+        await asyncio.sleep(max(0.0, good_until - time.monotonic()))
         raise _Over("expired")
 
 

@@ -4,6 +4,7 @@ import email.message
 import hashlib
 import math
 import re
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -100,7 +101,7 @@ def _admit(request: Request, rule: Rule, route: str) -> Call:
         query=request.scope["query_string"],
         key=_key(headers, rule),
         expected_version=_version(headers, rule),
-        good_for_s=good_for_s,
+        good_until=time.monotonic() + good_for_s,
     )
 
 

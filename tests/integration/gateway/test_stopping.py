@@ -33,6 +33,7 @@ async def server(answer: bytes) -> AsyncIterator[tuple[str, int]]:
         (b"HTTP/1.1 503 Service Unavailable\r\n\r\nDRAINING", True),
         (b"HTTP/1.1 404 Not Found\r\n\r\n503", False),
         (b"503", False),
+        (b"503" * 50_000, False),
         (b"", False),
     ],
 )

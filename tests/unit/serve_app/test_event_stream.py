@@ -269,6 +269,39 @@ async def test_a_subscription_by_meaning_shows_what_matched_it(
     assert "guild_id" not in told
 
 
+async def test_the_place_moves_on_behind_what_matched_others(
+    served: Served, log: MemoryLog
+) -> None:
+    log.subscriptions["disks"] = new_subscription(
+        filter_spec={"similar_to": "a full disk"}, sink=SseSink()
+    )
+    inside = stored_event(guild_id=GUILD)
+    anothers = events.SubscriptionMatched(
+        event_id=inside.event_id,
+        event_type=inside.type,
+        matches=(events.SubscriptionMatch(subscription_id="sub_other", score=0.8),),
+        event=carry(inside),
+    )
+    read = 0
+
+    async def tail(query: TailEvents) -> Tail:
+        nonlocal read
+        await asyncio.sleep(0.001)
+        read += 1
+        match = replace(stored_event(place=read, guild_id=GUILD), payload=anothers)
+        here = Frontier.at(match.position)
+        return Tail(events=(match,), frontier=here, resume=here.settled)
+
+    app = served.over(LocalPool({**log.handlers(BusSettings()), TailEvents: tail}))
+
+    async with reading(app, token_of(app), subscription="disks", last_event_id="1-0-0") as reader:
+        await reader.frame()
+        heartbeat = await reader.frame()
+
+    assert heartbeat.comments == ("still here",)
+    assert Position.parse(heartbeat.id) > Position(0, 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "query", "status"),
     [
@@ -440,6 +473,35 @@ async def test_a_stream_does_not_outlive_its_token(served: Served, log: MemoryLo
     assert "expired" in last.comments[0]
     assert reader.complete
     assert problem(again)["status"] == 401
+
+
+async def test_what_a_stream_waits_for_before_it_begins_counts_as_well(
+    served: Served, log: MemoryLog
+) -> None:
+    happened = stored_event(guild_id=GUILD)
+
+    async def tail(query: TailEvents) -> Tail:
+        first = query.frontier is None
+        await asyncio.sleep(0.03 if first else 0.005)  # the token is good for 0.02 s
+        here = Frontier.at(happened.position)
+        return Tail(events=() if first else (happened,), frontier=here, resume=here.settled)
+
+    now = [1_000_000.0]
+    app = served.over(
+        LocalPool({TailEvents: tail}), settings(access_token_ttl_s=60, token_leeway_s=0)
+    )
+    app.state.gateway.tokens = Tokens(
+        key_ring(SECRET), app.state.gateway.settings.gateway, lambda: now[0]
+    )
+    token = token_of(app)
+    now[0] += 59.98
+
+    async with reading(app, token) as reader:
+        told = await reader.over()
+
+    assert reader.complete
+    assert "expired" in told[-1].comments[0]
+    assert not any(frame.data for frame in told)
 
 
 async def test_all_streams_end_before_a_replica_does_and_no_other_begins(app: FastAPI) -> None:
