@@ -6,7 +6,7 @@ the cursors and delivers again what lies above them, which the inboxes make harm
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -270,11 +270,9 @@ class Relay:
                 if channel.place is place and self._share.is_first:
                     await channel.give_up_unreadable(damaged)
         touched: set[Channel] = set()
-        async for event in in_turns(page.events, self._settings.hold_s):
-            if self._share.has(event):
-                for channel in self._audience.of(event.guild_id, event.type):
-                    if channel.place is place and channel.offer(event):
-                        touched.add(channel)
+        async for event, channel in in_turns(self._heard(page.events), self._settings.hold_s):
+            if channel.place is place and channel.offer(event):
+                touched.add(channel)
         touched = set(filter(self._is_open, touched))  # others may have had a turn
         for channel in touched:
             channel.deliver()
@@ -282,6 +280,13 @@ class Relay:
         self._places.move(place, page.frontier, touched)
         if at_head and self._on_events is not None:
             self._on_events(page.events)
+
+    def _heard(self, events: Sequence[StoredEvent]) -> Iterator[tuple[StoredEvent, Channel]]:
+        """Each event with each channel that hears its type: one filter at a time."""
+        for event in events:
+            if self._share.has(event):
+                for channel in self._audience.of(event.guild_id, event.type):
+                    yield event, channel
 
     def _is_open(self, channel: Channel) -> bool:
         one = self._open.get(channel.subscription.name)

@@ -43,31 +43,36 @@ class StandingQueries:
 
 def matches(
     queries: StandingQueries, events: Sequence[StoredEvent], meanings: Vectors
-) -> list[tuple[SubscriptionMatch, ...]]:
-    """For each event the subscriptions it is close enough to, best first.
+) -> Iterator[tuple[int, SubscriptionMatch | None]]:
+    """The subscriptions each event is close enough to: event by event, best first.
+
+    Its filter is asked of one pair at a time, so that others can have a turn between two of them.
 
     Args:
         queries: at least one.
         events: what happened.
         meanings: shape (events, dimension), each of length 1.
+
+    Yields:
+        Which of the events it is, and the match; None where that subscription does not want it.
     """
     scores = meanings @ queries.vectors.T
     close = scores >= queries.floors
-    found = []
     for index, event in enumerate(events):
         places = np.flatnonzero(close[index])
         ranked = places[np.argsort(-scores[index, places], kind="stable")]
-        found.append(
-            tuple(
+        for place in ranked:
+            begun = event.position > queries.origins[place]
+            if not begun or not _wants(queries.wanted[place], event):
+                yield index, None
+                continue
+            yield (
+                index,
                 SubscriptionMatch(
                     subscription_id=queries.subscription_ids[place],
                     score=round(float(scores[index, place]), 6),
-                )
-                for place in ranked
-                if event.position > queries.origins[place] and _wants(queries.wanted[place], event)
+                ),
             )
-        )
-    return found
 
 
 def text_of(event: StoredEvent, longest: int) -> str | None:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import structlog
 
-from actors import events
 from actors.bus.domain import meaning
 from actors.bus.domain.meaning import StandingQueries, Vectors
 from actors.bus.sage.reading import CompileFilter, Wanted
 from actors.bus.store import MeaningStore, Standing
 from actors.errors import ValidationError
-from actors.events import DeliverEvents, StoredEvent, SubscriptionMatched
+from actors.events import DeliverEvents, StoredEvent, SubscriptionMatch, SubscriptionMatched
 from actors.runtime.message import Context, GuildId, Handlers
+from actors.runtime.turns import in_turns
 from actors.settings import BusSettings
 
 _log = structlog.get_logger("elders_guild.bus")
@@ -68,18 +68,21 @@ class MeaningSage:
             return
         meanings = await self._embed([text for _, text in telling], command.context)
         happened = [event for event, _ in telling]
+        found: list[list[SubscriptionMatch]] = [[] for _ in happened]
+        pairs = meaning.matches(queries, happened, meanings)
+        async for index, match in in_turns(pairs, self._settings.hold_s):
+            if match is not None:
+                found[index].append(match)
         matched = [
-            (event, self._matched(event, found))
-            for event, found in zip(
-                happened, meaning.matches(queries, happened, meanings), strict=True
-            )
-            if found
+            (event, self._matched(event, tuple(those)))
+            for event, those in zip(happened, found, strict=True)
+            if those
         ]
         if matched:
             await self._store.commit(matched, cause=command)
 
     def _matched(
-        self, event: StoredEvent, found: tuple[events.SubscriptionMatch, ...]
+        self, event: StoredEvent, found: tuple[SubscriptionMatch, ...]
     ) -> SubscriptionMatched:
         return SubscriptionMatched(
             event_id=event.event_id,

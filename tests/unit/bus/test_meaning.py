@@ -1,5 +1,6 @@
 """Which events are about what somebody asked to hear of."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from actors.events import (
     IncidentAcknowledged,
     IncidentCreated,
     StoredEvent,
+    SubscriptionMatch,
     SubscriptionMatched,
     TaskCreated,
 )
@@ -97,11 +99,22 @@ def queries(*vectors: Sequence[float], floor: float = 0.5) -> StandingQueries:
     )
 
 
+def matches(
+    standing: StandingQueries, happened: Sequence[StoredEvent], meanings: Vectors
+) -> list[list[SubscriptionMatch]]:
+    """For each event its matches."""
+    found: list[list[SubscriptionMatch]] = [[] for _ in happened]
+    for index, match in meaning.matches(standing, happened, meanings):
+        if match is not None:
+            found[index].append(match)
+    return found
+
+
 def test_the_closest_subscription_comes_first_and_far_ones_not_at_all() -> None:
     standing = queries(unit(1, 1), unit(1, 0), unit(-1, 0), unit(0, 1))
     meanings = np.array([unit(1, 0.2), unit(-1, -1)], dtype=np.float32)
 
-    first, second = meaning.matches(standing, [stored_event(), stored_event()], meanings)
+    first, second = matches(standing, [stored_event(), stored_event()], meanings)
 
     assert [one.subscription_id for one in first] == ["sub_1", "sub_0"]
     assert first[0].score == pytest.approx(0.980581)
@@ -116,7 +129,7 @@ def test_matches_are_those_of_comparing_one_by_one(
     standing = queries(*(unit(*random.normal(size=4)) for _ in range(number)), floor=floor)
     meanings = np.array([unit(*random.normal(size=4)) for _ in range(events)], dtype=np.float32)
 
-    found = meaning.matches(standing, [stored_event()] * events, meanings)
+    found = matches(standing, [stored_event()] * events, meanings)
 
     for vector, matched in zip(meanings, found, strict=True):
         scores = [float(vector @ one) for one in standing.vectors]
@@ -279,3 +292,36 @@ async def test_an_embedder_that_is_away_has_the_batch_delivered_again(
         await pool.ask(delivered('"disk full"'))
 
     assert store.committed == []
+
+
+async def test_others_have_a_turn_between_the_filters_of_one_event(store: Store) -> None:
+    turns: list[str] = []
+
+    def costly(spec: Mapping[str, Any]) -> Callable[[StoredEvent], bool]:
+        def wanted(_: StoredEvent) -> bool:
+            turns.append("filter")
+            return True
+
+        return wanted
+
+    async def another() -> None:
+        while True:
+            turns.append("another")
+            await asyncio.sleep(0)
+
+    for number in range(3):
+        store.ask(f"sub_{number}", (1, 0), types=["custom.*"])
+    sage = MeaningSage(
+        store,
+        BusSettings(hold_s=1e-9),
+        compile_filter=costly,
+        embed=Embedder(),
+        render=lambda event: event.event_id,
+    )
+    task = asyncio.create_task(another())
+
+    await sage.deliver(delivered('"disk full"'))
+    task.cancel()
+
+    first = turns.index("filter")
+    assert turns[first : first + 5] == ["filter", "another", "filter", "another", "filter"]

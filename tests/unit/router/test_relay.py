@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -112,6 +113,31 @@ async def test_one_that_lags_does_not_hold_up_another() -> None:
 
     assert stuck in (None, Position(10, 0))
     assert len(pools["task"].effects) == 60
+
+
+async def test_others_have_a_turn_between_the_filters_of_one_event() -> None:
+    turns: list[str] = []
+
+    def costly(_: StoredEvent) -> bool:
+        turns.append("filter")
+        return False
+
+    async def another() -> None:
+        while True:
+            turns.append("another")
+            await asyncio.sleep(0)
+
+    store, pool = MemoryRouterStore(log=log_of(1)), ScriptedPool()
+    costly_ones = [replace(TASK, name=f"task.{number}", accepts=costly) for number in range(3)]
+    hurried = QUICK.model_copy(update={"hold_s": 1e-9})
+
+    task = asyncio.create_task(another())
+    async with running(store, {"task": pool}, *costly_ones, numbers=hurried):
+        await until(lambda: turns.count("filter") == 3)
+    task.cancel()
+
+    first = turns.index("filter")
+    assert turns[first : first + 5] == ["filter", "another", "filter", "another", "filter"]
 
 
 async def test_a_nudge_makes_it_read_without_waiting_for_the_poll() -> None:
