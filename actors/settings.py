@@ -183,7 +183,7 @@ class BusSettings(_Section):
     max_expression_chars: int = Field(default=1_000, ge=1)
     max_expression_nesting: int = Field(default=2, ge=0, description="macros within macros")
     max_expression_steps: int = Field(
-        default=300_000, ge=1, description="of one evaluation, told beforehand; about 0.1 µs each"
+        default=150_000, ge=1, description="of one evaluation, told beforehand; about 0.1 µs each"
     )
     max_expression_depth: int = Field(default=64, ge=1, le=200, description="of data within data")
     compiled_filters: int = Field(default=10_000, ge=1, description="kept by a process")
