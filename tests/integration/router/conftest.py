@@ -111,7 +111,7 @@ async def new_relay(ground: Ground, pool: Asker, numbers: RouterSettings = NUMBE
     store, sinks = PostgresRouterStore(ground.across, lease), to_pools(lambda _: pool)
 
     async def redrive() -> None:
-        await redrive_requested(store, sinks, numbers, relay.subscription_of)
+        await redrive_requested(store, sinks, numbers, relay.serving)
 
     chores = (Chore("redrive", 0.02, redrive),)
     relay = Relay(store, sinks, numbers, subscriptions=(ALL,), chores=chores, renew_s=0.05)

@@ -347,7 +347,7 @@ def problem(reader: Reader) -> dict[str, Any]:
         {"last_event_id": "9" * 65},
         {"types": "a b"},
         {"types": ["x"] * 51},
-        {"expression": "data.total > 3"},
+        {"expression": "data.total >"},
         {"unknown": "1"},
     ],
 )
