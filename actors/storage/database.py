@@ -251,6 +251,19 @@ async def _check_promises(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         )
 
 
+def _lost_race(error: asyncpg.PostgresError) -> bool:
+    """Whether a repeat may well succeed.
+
+    A row on its way into the default partition of the log is refused when its own partition was
+    made meanwhile. That is a check without a name; checks of tables have one.
+    """
+    match error:
+        case asyncpg.CheckViolationError():
+            return error.constraint_name is None
+        case _:
+            return isinstance(error, _LOST_RACE)
+
+
 def _checked(guild_id: str) -> str:
     """The id, safe to stand in SQL text (SET takes no parameters)."""
     if not _GUILD.fullmatch(guild_id):
@@ -268,7 +281,7 @@ class _translated:  # reads as a word in `with _translated():`
         match error:
             case None | ElderGuildError() | asyncio.CancelledError():
                 return
-            case asyncpg.PostgresError() if isinstance(error, _LOST_RACE):
+            case asyncpg.PostgresError() if _lost_race(error):
                 raise VersionConflict("record", "") from error
             case asyncpg.InterfaceError() if isinstance(error, ValueError):
                 return  # a URL or an argument that makes no sense: not an absent server

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
 
+import asyncpg
 import pytest
 
 from actors.bus.domain.publishing import Line
 from actors.bus.postgres.publishing import PostgresPublishingStore
 from actors.bus.sage.publishing import PublishingSage
-from actors.errors import ValidationError
+from actors.errors import ValidationError, VersionConflict
 from actors.runtime.local import LocalPool
 from actors.runtime.message import GuildId, Position
 from actors.settings import BusSettings
@@ -91,6 +92,54 @@ async def test_publishers_of_few_aggregates_at_once_lose_nothing_and_keep_order(
         versions = [version for line, _, version in kept if line.subject == subject]
         assert versions == list(range(1, len(versions) + 1))
     assert all(one < other for (_, one, _), (_, other, _) in pairwise(kept))
+
+
+async def test_a_group_that_was_overtaken_at_one_aggregate_writes_nothing(
+    database: Database,
+    store: PostgresPublishingStore,
+    read_back: ReadBack,
+    owner: "asyncpg.Connection[asyncpg.Record]",
+) -> None:
+    await store.append(GUILD, lines(new_event("first", subject="a")))
+    both = lines(new_event("slow a", subject="a"), new_event("slow b", subject="b"))
+    async with database.transaction(GUILD) as tx:
+        await tx.execute("SELECT FROM aggregate_heads WHERE aggregate_id ~ 'a$' FOR UPDATE")
+        slow = asyncio.create_task(store.append(GUILD, both))
+        await _until_one_waits(owner)
+        await store.append(GUILD, lines(new_event("fast b", subject="b")))
+
+    with pytest.raises(VersionConflict):
+        await slow
+
+    assert {line.source_id for line, _, _ in await read_back(GUILD)} == {"first", "fast b"}
+    again = await store.append(GUILD, both)
+    assert [one.duplicate for one in again] == [False, False]
+
+
+async def test_who_publishes_while_a_partition_is_made_is_not_refused(
+    store: PostgresPublishingStore,
+    read_back: ReadBack,
+    owner: "asyncpg.Connection[asyncpg.Record]",
+) -> None:
+    pool = LocalPool(PublishingSage(store, BusSettings()).handlers())
+    await pool.ask(publish(new_event("before")))
+    async with owner.transaction():
+        await owner.execute("SELECT log_partition_add(current_date - 1, current_date + 2)")
+        publishing = asyncio.create_task(pool.ask(publish(new_event("meanwhile"))))
+        await _until_one_waits(owner)
+
+    (meanwhile,) = await publishing
+
+    assert not meanwhile.duplicate
+    assert {line.source_id for line, _, _ in await read_back(GUILD)} == {"before", "meanwhile"}
+
+
+async def _until_one_waits(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
+    for _ in range(1_000):
+        if await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
 
 
 class _Never:
