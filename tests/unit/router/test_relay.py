@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.errors import DependencyUnavailable, InvalidTransition, NotFound
+from actors.errors import DependencyUnavailable, Gone, InvalidTransition, NotFound
 from actors.events import DeliverEvent, Priority, StoredEvent
 from actors.router.redrive import Redriven, redrive
 from actors.router.relay import Relay
@@ -243,6 +243,28 @@ async def test_a_dead_letter_waits_for_the_database_and_is_never_skipped() -> No
         await until(lambda: store.cursors.get("task.all") == Position(10, 1))
 
     assert list(store.dead) == [("task.all", "evt_1")]
+
+
+async def test_a_subscription_that_wants_nothing_more_is_disabled_once_the_database_is_back() -> (
+    None
+):
+    async def gone(_: DeliverEvent) -> None:
+        raise Gone("the receiver")
+
+    failures = iter(range(5))
+
+    def database_is_away(operation: str) -> None:
+        if operation == "disable" and next(failures, None) is not None:
+            raise DependencyUnavailable("postgres")
+
+    declared = replace(TASK, declared_as="sub_1")
+    store = MemoryRouterStore(log=log_of(4), declarations=[declared], trouble=database_is_away)
+
+    async with running(store, {"task": ScriptedPool(gone)}):
+        await until(lambda: bool(store.disabled))
+
+    assert store.disabled == {"sub_1": "gone: the receiver wants nothing any more"}
+    assert store.dead == {}
 
 
 async def test_reading_and_saving_outlive_a_database_that_goes_away() -> None:
