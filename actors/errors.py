@@ -148,6 +148,16 @@ class DependencyUnavailable(ElderGuildError):
         return f"{self.name} is not available"
 
 
+class HandlerLost(DependencyUnavailable):
+    """The process that worked on this died or fell silent. The work may or may not have been done.
+
+    Everything it was working on fails alike, and one of them may have been the cause.
+    """
+
+    def __str__(self) -> str:
+        return f"a process of {self.name} was lost while it handled this"
+
+
 class DeadlineExceeded(ElderGuildError):
     """The time the caller gave has passed. The work may or may not have been done."""
 

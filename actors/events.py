@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
-from actors.runtime.message import Command, GuildId, Position
+from actors.runtime.message import Delivery, GuildId, Position
 
 
 class Priority(enum.StrEnum):
@@ -186,7 +186,7 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliverEvent(Command[None]):
+class DeliverEvent(Delivery[None]):
     """The router hands one event to one subscription. Delivered at least once, takes effect once.
 
     ``command_id`` is ``<subscription>/<event_id>``: the receiving sage records it in the
@@ -205,7 +205,7 @@ class DeliverEvent(Command[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliverEvents(Command[None]):
+class DeliverEvents(Delivery[None]):
     """Several events of one guild for one subscription that takes batches: all or none.
 
     The receiver passes over those whose own ``<subscription>/<event_id>`` is in its inbox, handles

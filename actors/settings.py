@@ -59,6 +59,12 @@ class RuntimeSettings(_Section):
         default=2.0, gt=0, description="a member that takes longer to accept a batch is avoided"
     )
     avoid_s: float = Field(default=2.0, gt=0, description="how long such a member is avoided")
+    suspect_pause_s: float = Field(
+        default=2.0, ge=0, description="after a death, before a member is given what may kill it"
+    )
+    lone_suspect_s: float = Field(
+        default=4.0, ge=0, description="the same where no other member works"
+    )
     fill_before_spreading: int = Field(
         default=32, ge=1, description="messages given to one member before a second one is used"
     )

@@ -24,12 +24,14 @@ class MemberLost(Exception):
 
     Attributes:
         sent: whether the message may have reached it and may have been handled.
+        silent: it only did not answer in time; else nobody is there.
     """
 
-    def __init__(self, member: str, sent: bool) -> None:
-        super().__init__(member, sent)
+    def __init__(self, member: str, sent: bool, silent: bool = False) -> None:
+        super().__init__(member, sent, silent)
         self.member = member
         self.sent = sent
+        self.silent = silent
 
 
 class MemberPort(Protocol):
@@ -159,8 +161,11 @@ class Mailbox:
             self._deliver(answer)
             self._owed.update((one, answer.incarnation) for one in tickets if one in self._sent)
             self._collect_if_owed()
-        except (MemberLost, TimeoutError):
-            self._lose([self._sent[one] for one in tickets if one in self._sent], sent=True)
+        except MemberLost as lost:
+            self._lose([self._sent[one] for one in tickets if one in self._sent], sent=lost.sent)
+        except TimeoutError:
+            waited_for = [self._sent[one] for one in tickets if one in self._sent]
+            self._lose(waited_for, sent=True, silent=True)
         finally:
             self._in_flight -= 1
             self._pump()
@@ -186,8 +191,9 @@ class Mailbox:
                     ],
                     sent=True,
                 )
-        except (MemberLost, TimeoutError):
-            self._lose([self._sent[ticket] for ticket in self._owed], sent=True)
+        except (MemberLost, TimeoutError) as error:
+            silent = isinstance(error, TimeoutError)
+            self._lose([self._sent[one] for one in self._owed], sent=True, silent=silent)
         finally:
             self._collecting = False
 
@@ -198,11 +204,11 @@ class Mailbox:
             if pending is not None and not pending.reply.done():
                 pending.reply.set_result(finished.body)
 
-    def _lose(self, pendings: Iterable["_Pending"], *, sent: bool) -> None:
+    def _lose(self, pendings: Iterable["_Pending"], *, sent: bool, silent: bool = False) -> None:
         for pending in tuple(pendings):
             self._forget(pending.ticket)
             if not pending.reply.done():
-                pending.reply.set_exception(MemberLost(self._port.name, sent))
+                pending.reply.set_exception(MemberLost(self._port.name, sent, silent))
 
     def _forget(self, ticket: int) -> None:
         self._waiting.pop(ticket, None)

@@ -98,6 +98,19 @@ class Command(Message[ReplyT]):
     request_hash: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery(Command[ReplyT]):
+    """A command whose sender counts the attempts, and repeats them itself.
+
+    When a member dies with it, the pool gives it to no other one: it may be what killed it.
+
+    Attributes:
+        apart: a handler has died of it, perhaps: it is kept away from what others wait for.
+    """
+
+    apart: bool = False
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
     """A place in the event log, comparable within one epoch of it.

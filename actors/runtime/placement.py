@@ -46,5 +46,22 @@ def for_any(
     return min(two, key=lambda member: load.get(member, 0))
 
 
+def apart(
+    allowed: Sequence[MemberIdentity], *, calm_s: float, pause_s: float, lone_pause_s: float
+) -> MemberIdentity | None:
+    """The member that may die of a message while others go on; None: not now.
+
+    Those that died shall be back first, or a few such messages end the whole pool.
+
+    Args:
+        allowed: members that work, in this process's order: its other messages go to the first.
+        calm_s: since the last one died.
+        pause_s: how long that must be.
+        lone_pause_s: the same where only one works.
+    """
+    wanted_s = pause_s if len(allowed) > 1 else lone_pause_s
+    return allowed[-1] if allowed and calm_s >= wanted_s else None
+
+
 def _score(key: str, member: MemberIdentity) -> bytes:
     return hashlib.blake2b(f"{key}\x1f{member.name}".encode(), digest_size=8).digest()

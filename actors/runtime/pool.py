@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import structlog
+
 from actors import metrics
 from actors.errors import (
     DeadlineExceeded,
     DependencyUnavailable,
     ElderGuildError,
+    HandlerLost,
     Overloaded,
     VersionConflict,
 )
@@ -20,8 +23,10 @@ from actors.runtime.directory import Directory
 from actors.runtime.envelope import seal
 from actors.runtime.identity import MemberIdentity
 from actors.runtime.mailbox import Mailbox, MemberLost, MemberPort
-from actors.runtime.message import Command, Message, Outcome, Query, ReplyT
+from actors.runtime.message import Command, Delivery, Message, Outcome, Query, ReplyT
 from actors.settings import RuntimeSettings
+
+_log = structlog.get_logger("elders_guild.runtime")
 
 
 class Asker(Protocol):
@@ -67,6 +72,8 @@ class Pool:
         self._mailboxes: dict[MemberIdentity, Mailbox] = {}
         self._breakers: dict[MemberIdentity, Breaker] = {}
         self._preferred: list[MemberIdentity] = []
+        self._suspect_at: MemberIdentity | None = None
+        self._died_at = 0.0
         directory.on_change(self._follow_roster)
         self._follow_roster()
 
@@ -126,33 +133,60 @@ class Pool:
             patience_s = min(deadline - time.monotonic(), patience_s)
             if not await self._directory.wait_for_members(self._name, patience_s):
                 return Outcome(error=DependencyUnavailable(self._name))
-        member = self._choose(message.key)
+        if isinstance(message, Delivery) and message.apart:
+            return await self._attempt_apart(body, deadline, attempt)
+        return await self._ask(self._choose(message.key), body, deadline, attempt)
+
+    async def _attempt_apart(self, body: bytes, deadline: float, attempt: int) -> Outcome[Any]:
+        """One at a time, to a member that takes nothing else meanwhile, while another one works."""
+        member = None
+        if self._suspect_at is None:
+            member = placement.apart(
+                self._allowed(),
+                calm_s=time.monotonic() - self._died_at,
+                pause_s=self._settings.suspect_pause_s,
+                lone_pause_s=self._settings.lone_suspect_s,
+            )
+        if member is None:
+            return Outcome(error=DependencyUnavailable(self._name))
+        self._suspect_at = member
+        try:
+            return await self._ask(member, body, deadline, attempt)
+        finally:
+            self._suspect_at = None
+
+    async def _ask(
+        self, member: MemberIdentity, body: bytes, deadline: float, attempt: int
+    ) -> Outcome[Any]:
         mailbox = self._mailbox(member)
         try:
             left_s = deadline - time.monotonic()
             outcome: Outcome[Any] = await mailbox.ask(body, left_s, attempt)
-        except MemberLost:
-            self._avoid(member)
-            return Outcome(error=DependencyUnavailable(self._name))
+        except MemberLost as lost:
+            self._avoid(member, died=lost.sent and not lost.silent)
+            kind = HandlerLost if lost.sent else DependencyUnavailable
+            return Outcome(error=kind(self._name))
         except (Overloaded, DeadlineExceeded) as refused:
             return Outcome(error=refused)
         if _not_ready(self._name, outcome.error):
-            self._avoid(member)
+            self._avoid(member, died=False)
         elif member in self._breakers:
             del self._breakers[member]
         return outcome
 
     def _choose(self, key: str | None) -> MemberIdentity:
-        now = time.monotonic()
-        allowed = [
-            member for member in self._preferred if self._breakers.get(member, CLOSED).allows(now)
-        ]
-        candidates = allowed or self._preferred
+        allowed = self._allowed()
+        candidates = [one for one in allowed if one != self._suspect_at] or allowed
+        candidates = candidates or self._preferred
         if key is not None:
             return placement.for_key(key, candidates)
         load = {member: mailbox.load for member, mailbox in self._mailboxes.items()}
         dice = random.random(), random.random()  # noqa: S311  # nosec B311
         return placement.for_any(candidates, load, self._settings.fill_before_spreading, dice)
+
+    def _allowed(self) -> list[MemberIdentity]:
+        now = time.monotonic()
+        return [one for one in self._preferred if self._breakers.get(one, CLOSED).allows(now)]
 
     def _mailbox(self, member: MemberIdentity) -> Mailbox:
         if member not in self._mailboxes:
@@ -160,10 +194,17 @@ class Pool:
             self._mailboxes[member] = Mailbox(port, self._name, self._settings)
         return self._mailboxes[member]
 
-    def _avoid(self, member: MemberIdentity) -> None:
+    def _avoid(self, member: MemberIdentity, *, died: bool) -> None:
+        now = time.monotonic()
+        breaker = self._breakers.get(member, CLOSED)
+        if not breaker.allows(now):
+            return  # all that was there is lost at once: that is one failure
+        if died:
+            self._died_at = now
+        _log.warning("member_avoided", member=member.name, died=died)
         self._breakers[member] = after_failure(
-            self._breakers.get(member, CLOSED),
-            now=time.monotonic(),
+            breaker,
+            now=now,
             avoid_s=self._settings.avoid_s,
             max_avoid_s=self._settings.avoid_s * 4,
         )
@@ -182,11 +223,14 @@ def _policy(
     """How long this failure of this message is worth another try; None: not at all.
 
     Only what may be repeated is repeated: a query, or a command, which carries its id. A message
-    that a full mailbox refused is not: that would only keep the mailbox full.
+    that a full mailbox refused is not: that would only keep the mailbox full. Nor is a delivery
+    that its member was lost with, for the same reason: it might take the next one with it.
     """
     if not isinstance(message, Query | Command):
         return None
     match error:
+        case HandlerLost() if isinstance(message, Delivery):
+            return None
         case DependencyUnavailable() if _not_ready(pool, error):
             return RetryPolicy(settings.failover_budget_s, settings.retry_delay_s)
         case DependencyUnavailable():

@@ -15,11 +15,16 @@ from actors.runtime.identity import MemberIdentity
 from actors.runtime.mailbox import MemberLost
 
 ROUTER = "router"
+_RESTARTING = "The actor is restarting"  # Ray says so only in words
 
 
 def router_names(partitions: int) -> tuple[str, ...]:
     """The routers' actors, and their leases: ``router``, ``router/1`` and so on."""
     return (ROUTER, *(f"{ROUTER}/{index}" for index in range(1, partitions)))
+
+
+class NotTaken(DependencyUnavailable):
+    """The call reached no process: there is none of this name, or it is being started."""
 
 
 class NamedActor:
@@ -34,7 +39,8 @@ class NamedActor:
         """Calls the actor and returns its answer.
 
         Raises:
-            DependencyUnavailable: it is not there, or died while it worked on this.
+            NotTaken: it is not there.
+            DependencyUnavailable: it died while it worked on this, as far as anybody can tell.
             ElderGuildError: what it answered.
         """
         try:
@@ -47,14 +53,15 @@ class NamedActor:
             if isinstance(error.cause, ElderGuildError):  # its text is clean, unlike Ray's
                 raise error.cause from None
             raise
-        except RayError:
-            raise DependencyUnavailable(self.name) from None
+        except RayError as error:
+            kind = NotTaken if _RESTARTING in str(error) else DependencyUnavailable
+            raise kind(self.name) from None
 
     async def handle(self) -> "ActorHandle[Any]":
         """The actor's handle. The first look-up takes milliseconds and leaves the event loop free.
 
         Raises:
-            DependencyUnavailable: no actor has this name.
+            NotTaken: no actor has this name.
         """
         if self._handle is None:
             try:
@@ -62,7 +69,7 @@ class NamedActor:
                     ray.get_actor, self.name, namespace=self._namespace
                 )
             except (ValueError, RayError):
-                raise DependencyUnavailable(self.name) from None
+                raise NotTaken(self.name) from None
         return self._handle
 
     def tell(self, method: str) -> None:
@@ -110,6 +117,8 @@ class RayPort:
     async def _call(self, method: str, argument: object) -> Answer:
         try:
             answer: Answer = await self._actor.call(method, argument)
+        except NotTaken:
+            raise MemberLost(self.name, sent=False) from None
         except (ElderGuildError, RayTaskError):
             raise MemberLost(self.name, sent=True) from None
         return answer

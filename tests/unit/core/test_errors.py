@@ -22,6 +22,7 @@ EXAMPLES: dict[type[ElderGuildError], tuple[object, ...]] = {
     errors.VersionConflict: ("task", "task_1"),
     errors.Overloaded: (2.0, "the mailbox"),
     errors.DependencyUnavailable: ("postgres",),
+    errors.HandlerLost: ("task",),
     errors.DeadlineExceeded: ("the request",),
     errors.StaleIndex: ("7-1", "6-4"),
     errors.PositionOfAnotherEpoch: (1, 2),
@@ -55,6 +56,7 @@ def test_a_retryable_kind_says_so_on_the_class() -> None:
         "VersionConflict",
         "Overloaded",
         "DependencyUnavailable",
+        "HandlerLost",
         "DeadlineExceeded",
         "StaleIndex",
     }

@@ -20,6 +20,7 @@ class Connection:
     Attributes:
         batches: what was submitted.
         cut: while true, calls fail, and calls under way fail when it is set by `break_now`.
+        reached: while false, calls fail and are known never to have arrived.
     """
 
     name = "echo/1/0"
@@ -27,12 +28,15 @@ class Connection:
     def __init__(self, sage: Abacus, settings: RuntimeSettings = SETTINGS, run: str = "run_1"):
         self.batches: list[Batch] = []
         self.cut = False
+        self.reached = True
         self.hold: asyncio.Event | None = None
         self._settings = settings
         self.workload = self._workload(sage, settings, run)
         self._calls: set[asyncio.Task[Answer]] = set()
 
     async def submit(self, batch: Batch) -> Answer:
+        if not self.reached:
+            raise MemberLost(self.name, sent=False)
         self.batches.append(batch)
         if self.hold is not None:
             await self.hold.wait()

@@ -4,7 +4,16 @@ import asyncio
 from dataclasses import dataclass
 
 from actors.errors import NotFound
-from actors.runtime.message import Caller, Command, Context, GuildId, Handlers, Permission, Query
+from actors.runtime.message import (
+    Caller,
+    Command,
+    Context,
+    Delivery,
+    GuildId,
+    Handlers,
+    Permission,
+    Query,
+)
 
 CALLER = Caller(
     guild_id=GuildId("guild_1"), principal_id="usr_1", permissions=frozenset({Permission.ADMIN})
@@ -52,6 +61,13 @@ class Add(Command[int]):
         return self.group
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliver(Delivery[None]):
+    """Waits at the gate ``name``."""
+
+    name: str
+
+
 class Abacus:
     """A sage whose slow messages end when the test says so."""
 
@@ -68,6 +84,7 @@ class Abacus:
             Unanswerable: self.unanswerable,
             Wait: self.wait,
             Add: self.add,
+            Deliver: self.deliver,
         }
 
     async def echo(self, query: Echo) -> str:
@@ -90,6 +107,10 @@ class Abacus:
     async def add(self, command: Add) -> int:
         self.total += command.amount
         return self.total
+
+    async def deliver(self, command: Deliver) -> None:
+        self.started.append(command.name)
+        await self.gate(command.name).wait()
 
     def gate(self, name: str) -> asyncio.Event:
         return self.gates.setdefault(name, asyncio.Event())

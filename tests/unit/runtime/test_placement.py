@@ -67,3 +67,13 @@ def test_beyond_that_the_less_busy_of_two_is_chosen(
 
     drawn = [pool[int(one * len(pool))], pool[int(other * len(pool))]]
     assert load[chosen] == min(load[member] for member in drawn)
+
+
+@given(st.lists(identities, max_size=8, unique=True), st.floats(0, 9))
+def test_what_may_kill_a_member_goes_to_the_last_one_once_the_pool_is_calm(
+    pool: list[MemberIdentity], calm_s: float
+) -> None:
+    chosen = placement.apart(pool, calm_s=calm_s, pause_s=2, lone_pause_s=4)
+
+    calm = calm_s >= (2 if len(pool) > 1 else 4)
+    assert chosen == (pool[-1] if pool and calm else None)

@@ -3,7 +3,13 @@ from typing import Any
 
 import pytest
 
-from actors.errors import DeadlineExceeded, DependencyUnavailable, NotFound, VersionConflict
+from actors.errors import (
+    DeadlineExceeded,
+    DependencyUnavailable,
+    HandlerLost,
+    NotFound,
+    VersionConflict,
+)
 from actors.runtime.directory import Directory, Roster
 from actors.runtime.identity import MemberIdentity
 from actors.runtime.mailbox import MemberPort
@@ -11,7 +17,7 @@ from actors.runtime.message import Handlers
 from actors.runtime.pool import Pool
 from actors.settings import RuntimeSettings
 from tests.unit.runtime.member_side import Connection, settled
-from tests.unit.runtime.samples import CONTEXT, Abacus, Add, Echo, Refuse, Wait
+from tests.unit.runtime.samples import CONTEXT, Abacus, Add, Deliver, Echo, Refuse, Wait
 
 SETTINGS = RuntimeSettings(
     worth_a_call=1,
@@ -22,6 +28,8 @@ SETTINGS = RuntimeSettings(
     retry_budget_s=0.2,
     retry_delay_s=0.001,
     avoid_s=60,
+    suspect_pause_s=0.1,
+    lone_suspect_s=0.2,
     fill_before_spreading=4,
 )
 FIRST, SECOND = MemberIdentity("echo", 1, 0), MemberIdentity("echo", 1, 1)
@@ -92,6 +100,10 @@ def echo(text: str = "x") -> Echo:
     return Echo(context=CONTEXT, text=text)
 
 
+def delivery(name: str, *, apart: bool = False) -> Deliver:
+    return Deliver(context=CONTEXT, command_id=f"sub/{name}", name=name, apart=apart)
+
+
 async def test_a_message_is_answered() -> None:
     guild = Guild(FIRST, SECOND)
 
@@ -134,6 +146,95 @@ async def test_a_lost_command_goes_out_again_as_a_second_attempt() -> None:
     other = SECOND if owner == FIRST else FIRST
     (envelope,) = guild.connections[other].batches[0].envelopes
     assert envelope.attempt == 2
+
+
+async def test_a_delivery_that_a_member_was_lost_with_is_given_to_no_other_one() -> None:
+    guild = Guild(FIRST, SECOND)
+    asking = asyncio.create_task(guild.pool.ask(delivery("deadly")))
+    while not guild.sage.started:
+        await settled()
+    (owner,) = [member for member, calls in guild.calls().items() if calls]
+
+    guild.connections[owner].break_now()
+
+    with pytest.raises(HandlerLost):
+        await asking
+    assert sum(guild.calls().values()) == 1
+
+
+async def test_a_delivery_that_reached_nobody_goes_to_a_member_that_is_there() -> None:
+    guild = Guild(FIRST, SECOND)
+    for connection in guild.connections.values():
+        connection.reached = False
+    asking = asyncio.create_task(guild.pool.ask(delivery("late")))
+    guild.sage.gate("late").set()
+    await settled()
+
+    guild.connections[SECOND].reached = True
+
+    await asking
+    assert guild.sage.started == ["late"]
+
+
+async def test_what_may_kill_a_member_has_one_for_itself() -> None:
+    guild = Guild(FIRST, SECOND)
+    await asyncio.gather(*(guild.pool.ask(echo()) for _ in range(3)))
+    (favourite,) = [member for member, calls in guild.calls().items() if calls]
+    asking = asyncio.create_task(guild.pool.ask(delivery("suspect", apart=True)))
+    while not guild.sage.started:
+        await settled()
+    other = SECOND if favourite == FIRST else FIRST
+
+    await asyncio.gather(*(guild.pool.ask(echo()) for _ in range(60)))
+    with pytest.raises(DependencyUnavailable) as second:
+        await guild.pool.ask(delivery("another", apart=True), timeout_s=0.05)
+    guild.sage.gate("suspect").set()
+    await asking
+
+    assert guild.calls()[other] == 1
+    assert not isinstance(second.value, HandlerLost)
+
+
+async def test_the_last_member_is_spared_until_the_lost_one_may_be_back() -> None:
+    guild = Guild(FIRST, SECOND)
+    guild.sage.gate("suspect").set()
+    await guild.pool.ask(echo())
+    (owner,) = [member for member, calls in guild.calls().items() if calls]
+    guild.connections[owner].cut = True
+    await guild.pool.ask(echo())
+
+    with pytest.raises(DependencyUnavailable):
+        await guild.pool.ask(delivery("suspect", apart=True), timeout_s=0.05)
+    await guild.pool.ask(delivery("suspect", apart=True))
+
+    assert guild.sage.started == ["suspect"]
+
+
+async def test_a_member_that_only_falls_silent_is_not_waited_for_to_come_back() -> None:
+    guild = Guild(FIRST, SECOND)
+    guild.sage.gate("suspect").set()
+    await guild.pool.ask(echo())
+    (owner,) = [member for member, calls in guild.calls().items() if calls]
+    guild.connections[owner].hold = asyncio.Event()
+    with pytest.raises(HandlerLost):
+        await guild.pool.ask(delivery("late"))
+
+    await guild.pool.ask(delivery("suspect", apart=True), timeout_s=0.05)
+
+    assert guild.sage.started == ["suspect"]
+
+
+async def test_messages_that_are_lost_together_are_one_failure_of_their_member() -> None:
+    guild = Guild(FIRST, SECOND)
+    asks = [asyncio.create_task(guild.pool.ask_outcome(delivery(name))) for name in "abcd"]
+    while len(guild.sage.started) < 4:
+        await settled()
+    (owner,) = [member for member, calls in guild.calls().items() if calls]
+
+    guild.connections[owner].break_now()
+    await asyncio.gather(*asks)
+
+    assert guild.pool._breakers[owner].failures == 1
 
 
 async def test_a_member_that_was_lost_is_avoided() -> None:

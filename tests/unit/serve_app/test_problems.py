@@ -28,6 +28,7 @@ def test_every_expected_failure_has_its_status() -> None:
         (errors.VersionConflict("task", "task_1"), 409, "version_conflict"),
         (errors.Overloaded(3.2), 503, "overloaded"),
         (errors.DependencyUnavailable("postgres"), 503, "dependency_unavailable"),
+        (errors.HandlerLost("task"), 503, "dependency_unavailable"),
         (errors.DeadlineExceeded("the request"), 504, "deadline_exceeded"),
         (errors.StaleIndex("9-1", "8-1"), 504, "stale_index"),
         (errors.PositionOfAnotherEpoch(1, 2), 410, "position_of_another_epoch"),
