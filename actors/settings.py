@@ -267,6 +267,9 @@ class RouterSettings(_Section):
     batches_in_flight: int = Field(
         default=2, ge=1, description="of a subscription that takes batches; others fill meanwhile"
     )
+    batch_prompt_s: float = Field(
+        default=0.25, gt=0, description="a batch that takes longer is not counted in flight"
+    )
     lane_share: float = Field(
         default=0.25, gt=0, le=0.5, description="of max_in_flight, kept for each priority lane"
     )

@@ -11,7 +11,7 @@ import structlog
 
 from actors import metrics
 from actors.bus.messages import DeliveryPolicy
-from actors.errors import DeadlineExceeded, ElderGuildError, Gone, Overloaded
+from actors.errors import DeadlineExceeded, ElderGuildError, Gone, HandlerLost, Overloaded
 from actors.events import StoredEvent
 from actors.router.failures import (
     GiveUp,
@@ -20,11 +20,13 @@ from actors.router.failures import (
     after_failure,
     describe,
     held_against_event,
+    may_be_ones_fault,
     pause,
 )
 from actors.router.places import Place
 from actors.router.routing import Subscription
 from actors.router.sink import Sink
+from actors.router.sinks.pool import PoolSink
 from actors.router.store import RouterStore, Start
 from actors.router.window import Delivery, Window
 from actors.runtime.message import Position
@@ -80,6 +82,7 @@ class Channel:
         self._changed = asyncio.Event()
         self._starved = False
         self._batches = 0
+        self._prompt: set[asyncio.Task[None]] = set()
         self._pace: tuple[datetime, float] | None = None
 
     @property
@@ -170,7 +173,7 @@ class Channel:
                 for batch in self._take(now):
                     self._batches += 1
                     self._sink.pace.begun(now)
-                    deliveries.create_task(self._deliver(batch))
+                    self._begin(deliveries.create_task(self._deliver(batch)))
                 due = self._next_due(now)
                 await self._until_changed(None if due is None else max(0.0, due - now))
 
@@ -185,7 +188,7 @@ class Channel:
         )
 
     def _take(self, now: float) -> Iterator[list[Delivery]]:
-        """What to deliver now. Batches fill while others are on their way."""
+        """What to deliver now. Batches fill while others are on their way, if those are prompt."""
         if self._sink.batch == 1:
             for delivery in islice(self._window.take(now), self._room(now)):
                 yield [delivery]
@@ -211,7 +214,7 @@ class Channel:
         room = self._sink.pace.room(now, self._batches)
         if self._sink.batch == 1:
             return room
-        free = max(0, self._settings.batches_in_flight - self._batches)
+        free = max(0, self._settings.batches_in_flight - len(self._prompt))
         return free if room is None else min(room, free)
 
     def _next_due(self, now: float) -> float | None:
@@ -219,6 +222,19 @@ class Channel:
         if self._room(now) != 0:
             return self._window.next_due()
         return self._sink.pace.opens_at(now)
+
+    def _begin(self, delivery: asyncio.Task[None]) -> None:
+        """Others fill while this one is on its way, until it takes too long."""
+        delivery.add_done_callback(self._is_not_prompt)
+        if self._sink.batch > 1:
+            self._prompt.add(delivery)
+            loop = asyncio.get_running_loop()
+            overdue = loop.call_later(self._settings.batch_prompt_s, self._is_not_prompt, delivery)
+            delivery.add_done_callback(lambda _: overdue.cancel())
+
+    def _is_not_prompt(self, delivery: asyncio.Task[None]) -> None:
+        self._prompt.discard(delivery)
+        self._changed.set()
 
     async def _until_changed(self, timeout_s: float | None) -> None:
         try:
@@ -228,13 +244,13 @@ class Channel:
             return
 
     async def _deliver(self, batch: list[Delivery]) -> None:
-        name, timeout_s = self.subscription.name, self._policy.ack_deadline_s
+        timeout_s = self._policy.ack_deadline_s
         delivered_before = self.delivered
         try:
             async with asyncio.timeout(timeout_s):
                 batch = await self._pass_over_erased(batch)
                 if batch:
-                    await self._sink.deliver(name, [one.event for one in batch], timeout_s)
+                    await self._hand_over(batch, timeout_s)
         except Gone as error:
             await self._disable(batch, error)
         except TimeoutError:
@@ -249,6 +265,13 @@ class Channel:
             self._finish(batch, "delivered")
         self._batches -= 1
         self._changed.set()
+
+    async def _hand_over(self, batch: Sequence[Delivery], timeout_s: float) -> None:
+        name, events = self.subscription.name, [one.event for one in batch]
+        if batch[0].suspect and isinstance(self._sink, PoolSink):
+            await self._sink.deliver(name, events, timeout_s, apart=True)
+        else:
+            await self._sink.deliver(name, events, timeout_s)
 
     async def _pass_over_erased(self, batch: list[Delivery]) -> list[Delivery]:
         """The rest. What was erased while it waited here is heard by nobody."""
@@ -284,9 +307,23 @@ class Channel:
         self.failed += len(batch)
         was_down = self._sink.pace.is_down
         self._rest_after(error)
+        lost = isinstance(error, HandlerLost)
+        one_of_many = len(batch) > 1 and not was_down and may_be_ones_fault(error)
+        now = self._monotonic()
         for delivery in batch:
-            alone = len(batch) == 1
-            await self._note_one(delivery, error, others_served, was_down, alone=alone)
+            if delivery.failing_since is None:
+                delivery.failing_since = now
+            failing_for_s = now - delivery.failing_since
+            delivery.deaths += lost
+            if one_of_many or (lost and delivery.deaths == 1):
+                # Nobody knows which of those that were handled is the cause: each shows for itself.
+                delivery.alone = True
+                self._window.fail(delivery, not_before=now)
+                continue
+            if lost and delivery.deaths == 2:  # so it was the cause the first time
+                delivery.failures += 1
+                delivery.counted += 1
+            await self._note_one(delivery, error, others_served, was_down, failing_for_s)
 
     def _rest_after(self, error: Exception) -> None:
         asked_s = error.retry_after_s if isinstance(error, Overloaded) else None
@@ -305,13 +342,8 @@ class Channel:
         error: Exception,
         others_served: bool,
         receiver_down: bool,
-        *,
-        alone: bool,
+        failing_for_s: float,
     ) -> None:
-        now = self._monotonic()
-        if delivery.failing_since is None:
-            delivery.failing_since = now
-        failing_for_s = now - delivery.failing_since
         counts = held_against_event(
             error,
             failing_for_s=failing_for_s,
@@ -319,11 +351,6 @@ class Channel:
             patience_s=self._settings.patience_s,
             receiver_down=receiver_down,
         )
-        if counts and not alone:
-            # One of the batch is the cause, and nobody knows which: each shows for itself.
-            delivery.alone = True
-            self._window.fail(delivery, not_before=now)
-            return
         delivery.failures += 1
         delivery.counted += counts
         record = Record(
@@ -332,7 +359,7 @@ class Channel:
         match after_failure(error, record, self._policy, self._jitter()):
             case Retry(after_s):
                 metrics.EVENTS_PROCESSED.labels(self._label, "failed").inc()
-                self._window.fail(delivery, not_before=now + after_s)
+                self._window.fail(delivery, not_before=self._monotonic() + after_s)
             case GiveUp(reason):
                 await self._give_up(delivery, reason)
 

@@ -6,13 +6,14 @@ from actors.runtime.message import Caller, Context, Permission
 ROUTER_PRINCIPAL = "sage:router"
 
 
-def deliver_event(subscription: str, event: StoredEvent) -> DeliverEvent:
-    """Always the same message for the same event: a repeat finds its own inbox row."""
+def deliver_event(subscription: str, event: StoredEvent, *, apart: bool = False) -> DeliverEvent:
+    """Always the same command for the same event: a repeat finds its own inbox row."""
     return DeliverEvent(
         context=router_context(event),
         command_id=f"{subscription}/{event.event_id}",
         subscription=subscription,
         event=event,
+        apart=apart,
     )
 
 

@@ -8,6 +8,7 @@ from actors.errors import (
     DeadlineExceeded,
     DependencyUnavailable,
     ElderGuildError,
+    HandlerLost,
     Overloaded,
     StaleIndex,
 )
@@ -42,6 +43,20 @@ class GiveUp:
     reason: str
 
 
+def may_be_ones_fault(error: Exception) -> bool:
+    """Whether one event of several may be why all of them failed: each must show for itself.
+
+    Not where the pool as such is away, full or behind.
+    """
+    match error:
+        case HandlerLost():
+            return True
+        case DependencyUnavailable() | Overloaded() | StaleIndex():
+            return False
+        case _:
+            return True
+
+
 def held_against_event(
     error: Exception,
     *,
@@ -55,8 +70,8 @@ def held_against_event(
     A pool that restarts, is full or has no database fails every event alike: giving events up for
     that would empty the queue into the dead letters. It is forgiven for as long as patience lasts.
     An event that takes all its time while the same subscription handled others is not the pool's
-    fault; and a handler that says no is never forgiven. Only where everybody is told no does it
-    say nothing of the event.
+    fault; and a handler that says no is never forgiven, nor is one that died of an event which was
+    handled apart from all others. Only where everybody is told no does it say nothing of the event.
 
     Args:
         error: what the pool answered.
@@ -70,6 +85,8 @@ def held_against_event(
     if receiver_down:
         return False
     match error:
+        case HandlerLost():
+            return True
         case DependencyUnavailable() | Overloaded() | StaleIndex():
             return False
         case DeadlineExceeded():

@@ -51,6 +51,7 @@ class Delivery:
         alone: it is delivered in a batch of its own, because one of its batch has failed.
         failures: failed attempts.
         counted: those held against the event.
+        deaths: handlers that were lost while they had it.
         failing_since: monotonic seconds of the first failure.
     """
 
@@ -61,8 +62,14 @@ class Delivery:
     alone: bool = False
     failures: int = 0
     counted: int = 0
+    deaths: int = 0
     failing_since: float | None = None
     done: bool = False
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what its handler died of. Of these one is out at a time."""
+        return self.deaths > 0
 
 
 @dataclass(slots=True, eq=False)
@@ -118,6 +125,8 @@ class Window:
         self._aggregates: dict[AggregateKey, _Aggregate] = {}
         self._ready: dict[Lane, deque[AggregateKey]] = {lane: deque() for lane in Lane}
         self._resting: list[tuple[float, AggregateKey]] = []
+        self._suspects: list[AggregateKey] = []
+        self._suspect_out: Delivery | None = None
         self._out = dict.fromkeys(Lane, 0)
         self._unfinished = 0
 
@@ -226,6 +235,11 @@ class Window:
             raise ValueError("this delivery is not out")
         aggregate.out = False
         self._out[delivery.lane] -= 1
+        if self._suspect_out is delivery:
+            self._suspect_out = None
+            suspects, self._suspects = self._suspects, []
+            for key in sorted(suspects, key=self._deaths):
+                self._offer_again(key)
 
     def _put_forward(self, key: AggregateKey, aggregate: _Aggregate) -> None:
         """Its first event has become the next one."""
@@ -242,12 +256,19 @@ class Window:
     def _offer(self, key: AggregateKey, aggregate: _Aggregate) -> None:
         self._ready[aggregate.lane].append(key)
 
+    def _offer_again(self, key: AggregateKey) -> None:
+        aggregate = self._aggregates.get(key)
+        if aggregate is not None:
+            self._offer(key, aggregate)
+
+    def _deaths(self, key: AggregateKey) -> int:
+        # Who was there at one death is innocent more likely than not; at two, less so.
+        aggregate = self._aggregates.get(key)
+        return 0 if aggregate is None else aggregate.waiting[0].deaths
+
     def _wake(self, now: float) -> None:
         while self._resting and self._resting[0][0] <= now:
-            _, key = heapq.heappop(self._resting)
-            aggregate = self._aggregates.get(key)
-            if aggregate is not None:
-                self._offer(key, aggregate)
+            self._offer_again(heapq.heappop(self._resting)[1])
 
     def _next(self, lane: Lane, now: float) -> Delivery | None:
         """The head of the lane's first aggregate that may go.
@@ -263,8 +284,13 @@ class Window:
                 continue
             if aggregate.out or aggregate.not_before > now:
                 continue
-            aggregate.out = True
             delivery = aggregate.waiting[0]
+            if delivery.suspect:
+                if self._suspect_out is not None:
+                    self._suspects.append(key)
+                    continue
+                self._suspect_out = delivery
+            aggregate.out = True
             delivery.lane = lane
             self._out[lane] += 1
             return delivery

@@ -22,17 +22,28 @@ class PoolSink:
         self.pace = Pace()
         self._pool = pool
 
-    async def deliver(self, delivery: str, events: Sequence[StoredEvent], timeout_s: float) -> None:
-        """Returns when the handler has committed its effects."""
+    async def deliver(
+        self,
+        delivery: str,
+        events: Sequence[StoredEvent],
+        timeout_s: float,
+        *,
+        apart: bool = False,
+    ) -> None:
+        """Returns when the handler has committed its effects.
+
+        With ``apart`` it is kept away from what others wait for: its handler may die of it.
+        """
         if self.batch == 1:
             (event,) = events
-            await self._pool.ask(deliver_event(delivery, event), timeout_s=timeout_s)
+            await self._pool.ask(deliver_event(delivery, event, apart=apart), timeout_s=timeout_s)
             return
         batch = DeliverEvents(
             context=router_context(events[0]),
             command_id=clock.new_id("cmd"),
             subscription=delivery,
             events=tuple(events),
+            apart=apart,
         )
         await self._pool.ask(batch, timeout_s=timeout_s)
 

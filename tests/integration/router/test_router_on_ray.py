@@ -1,4 +1,7 @@
-"""The router as an actor: found by name, killed, started again by Ray, and nothing missing."""
+"""The router as an actor: found by name, killed, started again by Ray, and nothing missing.
+
+One event kills whoever handles it: it ends in the dead letters, and the others do not notice.
+"""
 
 import asyncio
 import json
@@ -15,7 +18,7 @@ from tests.integration.router.conftest import Ground
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 
-async def test_a_killed_router_comes_back_and_every_event_arrives_once_in_order(
+async def test_routers_and_a_handler_are_killed_and_every_event_arrives_once_in_order(
     ground: Ground, valkey: RunningValkey
 ) -> None:
     process = await asyncio.create_subprocess_exec(
@@ -29,6 +32,8 @@ async def test_a_killed_router_comes_back_and_every_event_arrives_once_in_order(
             "DATABASE_URL": ground.prepared.app_url,
             "GUILD_LOG_DATABASE_URL": ground.prepared.log_url,
             "REDIS_URL": valkey.url,
+            "GUILD_ROUTER__MAX_ATTEMPTS": "2",
+            "GUILD_RUNTIME__LONE_SUSPECT_S": "1.5",
             "PYTHONPATH": str(Path(__file__).parents[3]),
             "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -48,6 +53,8 @@ async def test_a_killed_router_comes_back_and_every_event_arrives_once_in_order(
     for aggregate, version in seen["noted"]:
         versions[aggregate].append(version)
     assert dict(versions) == {f"task_{n}": list(range(1, 11)) for n in range(6)}
+    reason = "dependency_unavailable: a process of rag was lost while it handled this"
+    assert seen["dead"] == [["deadly", 2, reason]]
     assert seen["epochs"] == sorted(set(seen["epochs"]))
     assert seen["one_router"]
     assert seen["nudges"] > 0

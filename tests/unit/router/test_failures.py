@@ -4,6 +4,7 @@ from actors.bus.messages import DeliveryPolicy
 from actors.errors import (
     DeadlineExceeded,
     DependencyUnavailable,
+    HandlerLost,
     InvalidTransition,
     NotFound,
     Overloaded,
@@ -17,6 +18,7 @@ from actors.router.failures import (
     after_failure,
     describe,
     held_against_event,
+    may_be_ones_fault,
     pause,
 )
 
@@ -35,12 +37,24 @@ def test_a_pool_that_is_away_or_full_is_not_the_events_fault(error: Exception) -
 @pytest.mark.parametrize(
     "error",
     [NotFound("incident", "x"), InvalidTransition("task", "a", "b"), VersionConflict("t", "k"),
-     RuntimeError("bug")],
+     RuntimeError("bug"), HandlerLost("task")],
 )  # fmt: skip
-def test_a_handler_that_says_no_counts(error: Exception) -> None:
+def test_a_handler_that_says_no_or_dies_counts(error: Exception) -> None:
     held = held_against_event(error, failing_for_s=0, others_served=False, patience_s=600)
 
     assert held
+
+
+@pytest.mark.parametrize(
+    ("error", "may_be"),
+    [(RuntimeError("bug"), True), (DeadlineExceeded("x"), True), (HandlerLost("task"), True),
+     (DependencyUnavailable("task"), False), (Overloaded(1.0), False),
+     (StaleIndex("2-1", "1-1"), False)],
+)  # fmt: skip
+def test_one_event_may_have_failed_all_of_its_batch_unless_the_pool_is_away_or_full(
+    error: Exception, may_be: bool
+) -> None:
+    assert may_be_ones_fault(error) is may_be
 
 
 @pytest.mark.parametrize("others_served", [True, False])

@@ -1,6 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -15,7 +14,6 @@ from actors.router.redrive import Redriven, redrive
 from actors.router.relay import Relay
 from actors.router.routing import Subscription
 from actors.runtime.message import Permission, Position
-from actors.settings import RouterSettings
 from actors.storage.leaders import LeadershipLost
 from actors.storage.log import Unreadable
 from tests.fixtures.router import (
@@ -23,6 +21,8 @@ from tests.fixtures.router import (
     QUICK,
     MemoryRouterStore,
     ScriptedPool,
+    log_of,
+    running,
     stored_event,
     to_pools,
     until,
@@ -30,32 +30,6 @@ from tests.fixtures.router import (
 
 TASK = Subscription("task.all", "task", ("sage.incident.*",))
 INDEX = Subscription("rag.all", "rag", ("sage.incident.*",))
-
-
-@asynccontextmanager
-async def running(
-    store: MemoryRouterStore,
-    pools: dict[str, ScriptedPool],
-    *subscriptions: Subscription,
-    numbers: RouterSettings = QUICK,
-    **options: Any,
-) -> AsyncIterator[Relay]:
-    relay = Relay(
-        store, to_pools(pools.__getitem__), numbers, subscriptions=subscriptions, **options
-    )
-    task = asyncio.create_task(relay.run())
-    try:
-        yield relay
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-def log_of(count: int, *, aggregates: int = 5) -> list[StoredEvent]:
-    return [
-        stored_event(seq, aggregate=f"inc_{seq % aggregates}", version=1 + seq // aggregates)
-        for seq in range(1, count + 1)
-    ]
 
 
 async def test_every_event_is_delivered_and_the_cursor_reaches_the_end() -> None:

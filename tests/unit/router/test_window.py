@@ -197,6 +197,43 @@ def test_without_order_nothing_waits_for_its_aggregate() -> None:
     assert ids(list(subject.take(now=0))) == ["evt_1", "evt_2", "evt_3"]
 
 
+def test_of_suspects_one_is_out_at_a_time_and_others_are_not_held_up() -> None:
+    subject = window()
+    for seq in range(1, 5):
+        subject.add(stored_event(seq, aggregate=f"inc_{seq}"))
+    for lost in list(subject.take(now=0))[:3]:
+        lost.deaths += 1
+        subject.fail(lost, not_before=0)
+    subject.add(stored_event(5, aggregate="inc_5"))
+
+    fresh, first = subject.take(now=0)
+    meanwhile = list(subject.take(now=0))
+    subject.finish(first)
+    (second,) = subject.take(now=0)
+    subject.fail(second, not_before=9)
+    (third,) = subject.take(now=1)
+
+    assert ids([fresh, first, second, third]) == ["evt_5", "evt_1", "evt_2", "evt_3"]
+    assert meanwhile == []
+
+
+def test_who_was_there_at_fewer_deaths_shows_for_itself_first() -> None:
+    subject = window()
+    for seq in (1, 2, 3):
+        subject.add(stored_event(seq, aggregate=f"inc_{seq}"))
+    for lost, deaths in zip(list(subject.take(now=0)), (1, 2, 1), strict=True):
+        lost.deaths = deaths
+        subject.fail(lost, not_before=0)
+
+    order = []
+    for _ in range(3):
+        (suspect,) = subject.take(now=0)
+        order.append(suspect)
+        subject.finish(suspect)
+
+    assert ids(order) == ["evt_1", "evt_3", "evt_2"]
+
+
 @given(st.floats(0.01, 0.5), st.integers(2, 200))
 def test_both_lanes_always_have_a_slot_the_other_cannot_take(reserved: float, slots: int) -> None:
     subject = window(max_out=slots, reserved=reserved, capacity=1000)
@@ -246,6 +283,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         per_lane = [delivery.lane for delivery in self.out]
         assert len(self.out) <= 4
         assert max(per_lane.count(lane) for lane in Lane) <= 3
+        assert sum(delivery.suspect for delivery in self.out) <= 1
 
     @precondition(lambda self: self.out)
     @rule(which=st.randoms(use_true_random=False))
@@ -257,9 +295,14 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.finished[event.aggregate_id].append(event.aggregate_version)
 
     @precondition(lambda self: self.out)
-    @rule(which=st.randoms(use_true_random=False), pause_s=st.integers(0, 3))
-    def fail(self, which: Random, pause_s: int) -> None:
+    @rule(
+        which=st.randoms(use_true_random=False),
+        pause_s=st.integers(0, 3),
+        handler_died=st.booleans(),
+    )
+    def fail(self, which: Random, pause_s: int, handler_died: bool) -> None:
         delivery = self.out.pop(which.randrange(len(self.out)))
+        delivery.deaths += handler_died
         self.subject.fail(delivery, not_before=self.now + pause_s)
 
     @rule(seconds=st.integers(1, 3))
