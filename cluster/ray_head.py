@@ -82,6 +82,8 @@ def ray_environment(
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         "RAY_kill_worker_timeout_milliseconds": "1000",  # a stopped member is replaced sooner
+        "RAY_timeout_ms_task_wait_for_death_info": "50",  # these two: a caller hears of a member's
+        "RAY_core_worker_internal_heartbeat_ms": "50",  # death in 0.1 s, and not after 1 to 2 s
         "RAY_raylet_start_wait_time_s": "120",
         "RAY_agent_register_timeout_ms": "100000",
         "RAY_REDIS_ADDRESS": f"127.0.0.1:{store.port}",
