@@ -28,11 +28,11 @@ from tests.fixtures.router import (
     QUICK,
     MemoryRouterStore,
     ScriptedPool,
+    running,
     stored_event,
     to_pools,
     until,
 )
-from tests.unit.router.test_relay import running
 
 filters = Filters(BusSettings())
 BEGINNING = Position(0, 0)
