@@ -82,7 +82,7 @@ async def http_log(port: int, guild_id: GuildId) -> AsyncIterator[HttpLog]:
     """Connections to the gateway at this port, which is deployed already."""
     config = GuildSettings()
     keys = key_ring(config.jwt_secret.get_secret_value())
-    token = Tokens(keys, config.gateway).sign(guild_id, "bench", frozenset({Permission.WRITE}))
+    token = Tokens(keys, config.gateway).sign(guild_id, "bench", frozenset({Permission.ADMIN}))
     loop = asyncio.get_running_loop()
     lanes = [Lane() for _ in range(_CONNECTIONS)]
     try:
