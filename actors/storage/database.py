@@ -16,6 +16,13 @@ from actors.settings import DatabaseSettings
 from actors.storage.log_state import present_epoch
 from actors.storage.vault import Vault
 
+AS_GUILD = "guild AS MATERIALIZED (SELECT set_config('guild.id', $1, true) AS id)"
+"""Common table expression by which a statement of its own is of the guild $1, until its end.
+
+What touches a table must wait for it: ``WHERE (SELECT id FROM guild) = $1``. Where it does not, the
+policies let nothing pass.
+"""
+
 _GUILD = re.compile(ID_PATTERN)
 
 _AWAY: tuple[type[BaseException], ...] = (
@@ -171,9 +178,7 @@ class Database:
         """
         async with self._begin(f"BEGIN; SET LOCAL guild.id = '{_checked(guild_id)}'") as tx:
             yield tx
-        if tx.position is not None:
-            scope.note_position(tx.position)
-            self._on_commit()
+        self._note_commit(tx)
 
     @asynccontextmanager
     async def read(self, guild_id: GuildId) -> AsyncIterator[Transaction]:
@@ -202,10 +207,30 @@ class Database:
 
         One round trip where `across_guilds` makes three.
         """
+        async with self.statements() as tx:
+            return await tx.fetch(query, *args)
+
+    @asynccontextmanager
+    async def statements(self) -> AsyncIterator[Transaction]:
+        """No transaction: each statement is one, and a round trip where they would be three.
+
+        The role ``guild_log`` sees all guilds in it. The role ``guild_app`` sees only what the
+        statement itself asks for by `AS_GUILD`.
+
+        Raises:
+            DependencyUnavailable, VersionConflict: as `transaction`.
+        """
         with _translated():
             timeout_s = scope.remaining_s(self._settings.connect_timeout_s)
             async with self._pool.acquire(timeout=timeout_s) as connection:
-                return await connection.fetch(query, *args)
+                tx = Transaction(connection, self.epoch, self.vault)
+                yield tx
+        self._note_commit(tx)
+
+    def _note_commit(self, tx: Transaction) -> None:
+        if tx.position is not None:
+            scope.note_position(tx.position)
+            self._on_commit()
 
     @asynccontextmanager
     async def _begin(self, begin: str) -> AsyncIterator[Transaction]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 import asyncpg
 
@@ -10,7 +11,7 @@ from actors.bus.messages import Published
 from actors.errors import ValidationError, VersionConflict
 from actors.runtime.message import GuildId, Position
 from actors.storage import sealing, seals
-from actors.storage.database import Database, Transaction
+from actors.storage.database import AS_GUILD, Database, Transaction
 from actors.storage.seals import Place
 
 # A column is one text: the driver takes 15 µs to encode an event as elements of arrays, and 3 µs
@@ -24,11 +25,14 @@ _SPLIT = ", ".join(
 
 # Numbers are given in the publisher's order before anything else, so that the order of an
 # aggregate's versions is the order of the log. Heads and identities are written in the order of
-# their keys: two groups that meet wait for each other, and do not lock each other out.
+# their keys: two groups that meet wait for each other, and do not lock each other out. Where a
+# later transaction was first at an aggregate, its events are not written; then nothing may be: the
+# statement divides by zero, and so ends without a commit although it is its own transaction.
 _APPEND = f"""
-WITH given AS MATERIALIZED (
+WITH {AS_GUILD}, given AS MATERIALIZED (
     SELECT nextval('event_numbers') AS seq, line.*
     FROM unnest({_SPLIT}, $17::int[]) AS line({", ".join(_COLUMNS)}, later)
+    WHERE (SELECT id FROM guild) = $1
 ), identities AS (
     INSERT INTO event_identities (guild_id, source, source_id, event_id, seq)
     SELECT $1, source, source_id, event_id, seq FROM given ORDER BY source, source_id
@@ -36,6 +40,7 @@ WITH given AS MATERIALIZED (
     INSERT INTO aggregate_heads AS head (guild_id, aggregate_id, version, xid)
     SELECT $1, aggregate_id, number, pg_current_xact_id()
     FROM unnest($18::text[], $19::int[]) AS new(aggregate_id, number)
+    WHERE (SELECT id FROM guild) = $1
     ON CONFLICT (guild_id, aggregate_id) DO UPDATE
     SET version = head.version + excluded.version, xid = excluded.xid
     WHERE head.xid <= excluded.xid
@@ -50,7 +55,9 @@ WITH given AS MATERIALIZED (
     FROM given JOIN heads USING (aggregate_id) ORDER BY seq
     RETURNING seq
 )
-SELECT pg_current_xact_id()::text AS xid, array_agg(seq) AS seqs FROM written
+SELECT pg_current_xact_id()::text AS xid, array_agg(seq) AS seqs,
+       1 / (count(*) = cardinality($17))::int AS all_of_them
+FROM written
 """  # noqa: S608  # names of our own fields
 
 _FIRST = """
@@ -60,6 +67,8 @@ JOIN event_identities AS identity USING (source, source_id)
 WHERE guild_id = $1
 """
 
+# Others publish the same right now, or a later transaction was first at an aggregate.
+_OVERTAKEN = (asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError)
 _REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 _Identity = tuple[str, str]
 
@@ -74,18 +83,26 @@ class PostgresPublishingStore:
         """One statement; where something was there already, one more transaction."""
         try:
             try:
-                async with self._database.transaction(guild_id) as tx:
+                async with self._opened(guild_id, lines) as tx:
                     positions = await _write(tx, guild_id, await _sealed(tx, guild_id, lines))
             except asyncpg.UniqueViolationError:
                 return await self._append_new(guild_id, lines)
-        except asyncpg.UniqueViolationError as error:
-            raise VersionConflict("record", "") from error  # of those who publish it right now
+        except _OVERTAKEN as error:
+            raise VersionConflict("record", "") from error
         except _REFUSED as error:
             raise ValidationError("events", "hold what the database cannot store") from error
         return [
             Published(event_id=line.event_id, position=position)
             for line, position in zip(lines, positions, strict=True)
         ]
+
+    def _opened(
+        self, guild_id: GuildId, lines: Sequence[Line]
+    ) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction where keys of data subjects are held before anything is written."""
+        if any(line.sealed_for is not None for line in lines):
+            return self._database.transaction(guild_id)
+        return self._database.statements()
 
     async def _append_new(self, guild_id: GuildId, lines: Sequence[Line]) -> list[Published]:
         async with self._database.transaction(guild_id) as tx:
@@ -133,9 +150,7 @@ async def _write(tx: Transaction, guild_id: GuildId, lines: Sequence[Line]) -> l
         [numbers[aggregate_id] for aggregate_id in heads],
     )
     assert row is not None  # noqa: S101  # an aggregate without groups always answers
-    seqs = sorted(row["seqs"] or ())
-    if len(seqs) < len(lines):
-        raise VersionConflict("record", "")
+    seqs = sorted(row["seqs"])
     xid, epoch = int(row["xid"]), tx.epoch
     tx.position = Position(xid, seqs[-1], epoch)
     return [Position(xid, seq, epoch) for seq in seqs]

@@ -2,7 +2,7 @@ import asyncpg
 import pytest
 
 from actors.runtime.message import GuildId
-from actors.storage.database import Database
+from actors.storage.database import AS_GUILD, Database
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import append, note, opened
 
@@ -59,6 +59,35 @@ async def test_a_row_for_another_guild_is_refused(
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with app.transaction(guild) as tx:
             await tx.execute(_FORGED, other_guild)
+
+
+async def test_a_statement_of_its_own_is_of_the_guild_it_names_until_its_end(
+    app: Database, guild: GuildId, other_guild: GuildId
+) -> None:
+    async with app.transaction(guild) as tx:
+        await append(tx, guild, "inc_alone")
+    count = f"WITH {AS_GUILD} SELECT count(*) FROM events WHERE (SELECT id FROM guild) = $1"  # noqa: S608  # constants
+
+    async with app.statements() as tx:
+        mine = await tx.fetchval(count, guild)
+        afterwards = await tx.fetchval("SELECT count(*) FROM events")
+        theirs = await tx.fetchval(count, other_guild)
+        nobodys = await tx.fetchval(count, "")
+
+    assert (mine, afterwards, theirs, nobodys) == (1, 0, 0, 0)
+
+
+async def test_a_statement_of_its_own_writes_for_the_guild_it_names_only(
+    app: Database, guild: GuildId, other_guild: GuildId
+) -> None:
+    forged = (
+        f"WITH {AS_GUILD} INSERT INTO event_identities (guild_id, source, source_id, event_id, seq)"  # noqa: S608  # constants
+        " SELECT $2, 's', 'forged', 'evt_forged', 1 WHERE (SELECT id FROM guild) = $1"
+    )
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with app.statements() as tx:
+            await tx.execute(forged, guild, other_guild)
 
 
 @pytest.mark.parametrize("guild_id", ["", "'; DROP TABLE events; --", "gld_short", "gld_\u00e9"])
