@@ -66,7 +66,7 @@ class Frontier:
 
         Args:
             read: positions of all that was visible behind this frontier, ascending; a prefix of
-                it when ``truncated``.
+                it when ``truncated``. Only the last one is looked at.
             snapshot: of the statement that read them.
             truncated: there was more.
         """

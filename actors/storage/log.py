@@ -227,7 +227,7 @@ def _advanced(
     epoch: int,
 ) -> Advance:
     events, unreadable = _sorted_out(found)
-    positions = [_position(row, epoch) for row in rows]
+    positions = [_position(row, epoch) for row in rows[-1:]]
     full = len(rows) == limit
     return Advance(
         events, unreadable, frontier.after(positions, snapshot, truncated=full), full=full
