@@ -42,7 +42,7 @@ async def until_spread(pool: Asker, count: int) -> None:
     The supervisor is ahead of those who ask: they look at its list now and then.
     """
     async with asyncio.timeout(20):
-        while len(await everybody(pool)) != count:
+        while len(await everybody(pool)) != count:  # noqa: ASYNC110  # told to nobody here
             await asyncio.sleep(0.1)
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -218,8 +219,9 @@ async def test_what_comes_by_the_thousand_is_logged_when_it_fails(
     command: Message[Any], levels: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A test before this one may have set the process's log up, and its level with it.
-    every_level = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(0))
-    monkeypatch.setattr(handling_module, "_log", every_level)
+    every_level = structlog.make_filtering_bound_logger(logging.NOTSET)
+    log = structlog.wrap_logger(None, wrapper_class=every_level)
+    monkeypatch.setattr(handling_module, "_log", log)
 
     async def tick(message: Tick) -> None:
         if message.bad:
