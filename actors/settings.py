@@ -5,6 +5,8 @@ underscores between the parts: ``GUILD_RUNTIME__MAX_BATCH=64``.
 """
 
 import enum
+import os
+import tempfile
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -45,6 +47,16 @@ class RuntimeSettings(_Section):
     calls_in_flight: int = Field(default=2, ge=1, description="submits in flight, per member")
     worth_a_call: int = Field(
         default=16, ge=1, description="messages waiting before a call joins one in flight"
+    )
+    socket_dir: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir()) / f"guild-sockets-{os.getuid()}",
+        description="where the actors of this node listen; nobody else may enter it",
+    )
+    socket_retry_s: float = Field(
+        default=1.0, gt=0, description="an actor without a socket is looked for again after this"
+    )
+    direct_calls_in_flight: int = Field(
+        default=64, ge=1, description="submits in flight to a member on this node"
     )
     linger_ms: float = Field(
         default=10.0, ge=0, description="a batch's reply waits this long for its slow messages"

@@ -84,6 +84,7 @@ class Port:
     """The way to the worker."""
 
     name = "worker"
+    direct = False
 
     def __init__(self, worker: Any) -> None:
         self.worker = worker
@@ -97,6 +98,9 @@ class Port:
         """See `MemberPort`."""
         answer: Answer = await self.worker.collect.remote(caller)
         return answer
+
+    async def close(self) -> None:
+        """See `MemberPort`."""
 
 
 class StreamingMailbox(Mailbox):

@@ -26,7 +26,7 @@ from actors.router.share import Share
 from actors.router.sinks.factory import Sinks
 from actors.runtime import garbage, logs
 from actors.runtime.pools import Pools
-from actors.runtime.ray_cluster import ROUTER, router_names
+from actors.runtime.ray_cluster import ROUTER, hang_up, listen, router_names
 from actors.settings import GuildSettings, settings
 from actors.storage.database import Database
 from actors.storage.layout import adopt, present
@@ -86,6 +86,8 @@ class RouterActor:
         self._epoch = 0
         self._has_led = False
         self._nudges = 0
+        calls = {"nudge": self._nudged}
+        self._listening = asyncio.create_task(listen(self._settings, self._name, calls))
         self._work = asyncio.create_task(self._lead_for_ever())
 
     async def nudge(self) -> None:
@@ -93,6 +95,9 @@ class RouterActor:
         self._nudges += 1
         if self._relay is not None:
             self._relay.nudge()
+
+    async def _nudged(self, _: object) -> None:
+        await self.nudge()
 
     async def health(self) -> RouterHealth:
         """Answers while the event loop lives."""
@@ -131,6 +136,7 @@ class RouterActor:
         await asyncio.gather(self._work, return_exceptions=True)
         self._relay = self._store = self._sinks = None
         await self._pools.close()
+        await hang_up(self._listening)
 
     async def _lead_for_ever(self) -> None:
         runtime = self._settings.runtime

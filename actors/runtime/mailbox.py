@@ -2,9 +2,11 @@
 
 A Ray call costs about the same whatever it carries, so the messages that arrive while calls are
 under way share the next one. No reply waits for a slower one: see `Workload` and docs/adr/0001.
+A member on this node is called directly, which costs little, so its messages leave at once.
 """
 
 import asyncio
+import dataclasses
 import itertools
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -42,12 +44,21 @@ class MemberPort(Protocol):
         """For logs."""
         ...
 
+    @property
+    def direct(self) -> bool:
+        """Whether a call costs so little that nothing is gained by waiting for company."""
+        ...
+
     async def submit(self, batch: Batch) -> Answer:
         """Hands a batch over; answers what was done within the linger time."""
         ...
 
     async def collect(self, caller: str) -> Answer:
         """Waits for leftovers."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of the connection; what is under way is lost."""
         ...
 
 
@@ -63,6 +74,9 @@ class Mailbox:
             settings.max_batch_bytes,
             settings.calls_in_flight,
             settings.worth_a_call,
+        )
+        self._direct_limits = dataclasses.replace(
+            self._limits, calls_in_flight=settings.direct_calls_in_flight, worth_a_call=1
         )
         self._caller = clock.new_id("box")
         self._tickets = itertools.count()
@@ -127,6 +141,7 @@ class Mailbox:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._port.close()
 
     def _schedule_pump(self, loop: asyncio.AbstractEventLoop) -> None:
         """Pumps once the current round of the event loop is over: who asks now, shares the call."""
@@ -137,8 +152,9 @@ class Mailbox:
     def _pump(self) -> None:
         self._pump_scheduled = False
         now = asyncio.get_running_loop().time()
-        while batching.may_send(len(self._waiting), self._in_flight, self._limits):
-            taken = batching.take(self._waiting.values(), now, self._limits)
+        limits = self._direct_limits if self._port.direct else self._limits
+        while batching.may_send(len(self._waiting), self._in_flight, limits):
+            taken = batching.take(self._waiting.values(), now, limits)
             for gone in (*taken.batch, *taken.expired):
                 del self._waiting[gone.ticket]
             if taken.batch:

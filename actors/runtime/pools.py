@@ -3,9 +3,18 @@
 from actors import clock, metrics
 from actors.runtime.directory import Directory
 from actors.runtime.identity import MemberIdentity
+from actors.runtime.mailbox import MemberPort
+from actors.runtime.nearest import NearestPort
 from actors.runtime.nudge import Nudger
 from actors.runtime.pool import Asker, Pool
-from actors.runtime.ray_cluster import NamedActor, RayPort, RayRosterSource, router_names
+from actors.runtime.ray_cluster import (
+    NamedActor,
+    RayPort,
+    RayRosterSource,
+    router_names,
+    socket_of,
+)
+from actors.runtime.sockets import SocketClient
 from actors.settings import GuildSettings
 
 
@@ -34,13 +43,14 @@ class Pools:
     def router_nudger(self) -> Nudger:
         """What tells the routers, from this process, that the log has grown."""
         routers = [
-            NamedActor(name, self._settings.ray_namespace)
+            (self._socket(name), NamedActor(name, self._settings.ray_namespace))
             for name in router_names(self._settings.router.partitions)
         ]
 
         def tell_all() -> None:
-            for router in routers:
-                router.tell("nudge")
+            for socket, router in routers:
+                if socket is None or not socket.tell("nudge"):
+                    router.tell("nudge")
 
         return Nudger(tell_all, self._settings.runtime.nudge_period_s)
 
@@ -51,5 +61,13 @@ class Pools:
         for pool in self._pools.values():
             await pool.close()
 
-    def _connect(self, member: MemberIdentity) -> RayPort:
-        return RayPort(member, self._settings.ray_namespace)
+    def _connect(self, member: MemberIdentity) -> MemberPort:
+        port = RayPort(member, self._settings.ray_namespace)
+        socket = self._socket(member.name)
+        return port if socket is None else NearestPort(socket, port)
+
+    def _socket(self, name: str) -> SocketClient | None:
+        path = socket_of(self._settings, name)
+        if path is None:
+            return None
+        return SocketClient(path, look_again_s=self._settings.runtime.socket_retry_s)

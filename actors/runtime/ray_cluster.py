@@ -1,6 +1,7 @@
 """Ray, as a caller sees it: handles by name, and its errors in our words."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -13,6 +14,8 @@ from actors.runtime.directory import Roster
 from actors.runtime.envelope import Answer, Batch
 from actors.runtime.identity import MemberIdentity
 from actors.runtime.mailbox import MemberLost
+from actors.runtime.sockets import Calls, SocketServer, socket_path
+from actors.settings import GuildSettings
 
 ROUTER = "router"
 _RESTARTING = "The actor is restarting"  # Ray says so only in words
@@ -106,6 +109,11 @@ class RayPort:
         """The actor's name."""
         return self._actor.name
 
+    @property
+    def direct(self) -> bool:
+        """See `MemberPort.direct`."""
+        return False
+
     async def submit(self, batch: Batch) -> Answer:
         """See `MemberPort.submit`."""
         return await self._call("submit", batch)
@@ -113,6 +121,9 @@ class RayPort:
     async def collect(self, caller: str) -> Answer:
         """See `MemberPort.collect`."""
         return await self._call("collect", caller)
+
+    async def close(self) -> None:
+        """Ray keeps its connections."""
 
     async def _call(self, method: str, argument: object) -> Answer:
         try:
@@ -122,6 +133,31 @@ class RayPort:
         except (ElderGuildError, RayTaskError):
             raise MemberLost(self.name, sent=True) from None
         return answer
+
+
+def socket_of(guild: GuildSettings, name: str) -> Path | None:
+    """Where the actor of this name listens if it is on this node; None outside of Ray."""
+    if not ray.is_initialized():
+        return None
+    node = ray.get_runtime_context().get_node_id()
+    return socket_path(guild.runtime.socket_dir, node, guild.ray_namespace, name)
+
+
+async def listen(guild: GuildSettings, name: str, calls: Calls) -> SocketServer | None:
+    """Opens the socket of the actor that this process is; None outside of Ray."""
+    path = socket_of(guild, name)
+    if path is None:
+        return None
+    server = SocketServer(path, calls)
+    await server.open()
+    return server
+
+
+async def hang_up(listening: "asyncio.Task[SocketServer | None]") -> None:
+    """Closes what `listen` opened."""
+    server = await listening
+    if server is not None:
+        await server.close()
 
 
 class RayRosterSource:

@@ -15,7 +15,8 @@ from actors.runtime import garbage
 from actors.runtime.envelope import Answer, Batch, Snapshot
 from actors.runtime.identity import MemberIdentity
 from actors.runtime.member import Member
-from actors.runtime.ray_cluster import NamedActor, existing_members
+from actors.runtime.ray_cluster import NamedActor, existing_members, hang_up, listen
+from actors.runtime.sockets import Calls
 from actors.runtime.supervising import Gone
 from actors.settings import GuildSettings, PoolSettings, settings
 
@@ -36,7 +37,10 @@ class MemberActor:
 
     def __init__(self, path: str, identity: MemberIdentity) -> None:
         self._member = load_member_class(path)(identity)
-        garbage.settle(settings().runtime.gc_threshold)
+        guild = settings()
+        garbage.settle(guild.runtime.gc_threshold)
+        calls: Calls = {"submit": self.submit, "collect": self.collect}
+        self._listening = asyncio.create_task(listen(guild, identity.name, calls))
 
     async def submit(self, batch: Batch) -> Answer:
         """See `Member.submit`."""
@@ -57,6 +61,7 @@ class MemberActor:
     async def stop(self) -> None:
         """See `Member.stop`."""
         await self._member.stop()
+        await hang_up(self._listening)
 
 
 def _titled(pool: str) -> type[MemberActor]:

@@ -24,6 +24,7 @@ class Connection:
     """
 
     name = "echo/1/0"
+    direct = False
 
     def __init__(self, sage: Abacus, settings: RuntimeSettings = SETTINGS, run: str = "run_1"):
         self.batches: list[Batch] = []
@@ -44,6 +45,9 @@ class Connection:
 
     async def collect(self, caller: str) -> Answer:
         return await self._call(self.workload.collect(caller))
+
+    async def close(self) -> None:
+        self.break_now()
 
     def break_now(self) -> None:
         self.cut = True
