@@ -299,6 +299,9 @@ class RouterSettings(_Section):
     stream_key: str = "guild:events"
     stream_timeout_s: float = Field(default=1.0, gt=0)
     stream_retry_s: float = Field(default=2.0, gt=0, description="pause after Redis was away")
+    stream_rest_s: float = Field(
+        default=0.02, ge=0, description="pause after each write to the Redis tail"
+    )
     stream_max_length: int = Field(default=10_000, ge=1, description="entries of the Redis tail")
     stream_batch: int = Field(default=100, ge=1, description="entries of one write to a stream")
     rest_after: int = Field(

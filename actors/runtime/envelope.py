@@ -38,11 +38,13 @@ class Batch(NamedTuple):
         caller: id of the mailbox; unfinished work is collected under it.
         envelopes: in the order in which they were asked.
         left_waiting: messages still in the mailbox, so that the member knows the pressure on it.
+        eager: another call costs little: answer as soon as one of them is done.
     """
 
     caller: str
     envelopes: tuple[Envelope, ...]
     left_waiting: int
+    eager: bool = False
 
 
 class Finished(NamedTuple):

@@ -119,7 +119,10 @@ class Mailbox:
         deadline = loop.time() + timeout_s
         pending = _Pending(next(self._tickets), body, deadline, attempt, loop.create_future())
         self._waiting[pending.ticket] = pending
-        self._schedule_pump(loop)
+        if self._port.direct and len(self._waiting) >= self._settings.worth_a_call:
+            self._pump()  # the member begins with these while we go on with the others
+        else:
+            self._schedule_pump(loop)
         try:
             async with asyncio.timeout_at(deadline):
                 return unseal_outcome(await pending.reply)
@@ -167,7 +170,8 @@ class Mailbox:
         self._sent.update((one.ticket, one) for one in pendings)
         self._in_flight += 1
         metrics.BATCH_SIZE.labels(self._pool).observe(len(envelopes))
-        self._spawn(self._submit(Batch(self._caller, envelopes, len(self._waiting))))
+        batch = Batch(self._caller, envelopes, len(self._waiting), eager=self._port.direct)
+        self._spawn(self._submit(batch))
 
     async def _submit(self, batch: Batch) -> None:
         tickets = [envelope.ticket for envelope in batch.envelopes]

@@ -1,6 +1,6 @@
 """Calls between processes of one node: pickles over a Unix socket.
 
-A call of Ray costs about 4 ms of processor time, both sides together; one through a socket 0.1 ms
+A call of Ray costs about 4 ms of processor time, both sides together; one through a socket 0.2 ms
 (docs/adr/0015). So whoever is on the caller's node is called through the socket that it opened
 there, and everybody else through Ray. Ray still starts, names, watches and ends the processes.
 

@@ -52,7 +52,7 @@ class Workload:
         """Starts every message; answers what is done when all are, or after the linger time."""
         box = self._box(batch.caller)
         box.left_waiting = batch.left_waiting
-        gathering = _Gathering(len(batch.envelopes), box)
+        gathering = _Gathering(1 if batch.eager else len(batch.envelopes), box)
         for envelope in batch.envelopes:
             refusal = self._refusal()
             if refusal is None:
@@ -143,7 +143,7 @@ class _Gathering:
         self._expected = expected
         self._box = box
         self._finished: list[Finished] = []
-        self._all = asyncio.Event()
+        self._enough = asyncio.Event()
         self._closed = False
 
     def add(self, finished: Finished) -> bool:
@@ -155,13 +155,14 @@ class _Gathering:
             return False
         self._finished.append(finished)
         if len(self._finished) == self._expected:
-            self._all.set()
+            # Not before the others have had their turn that were woken together with this one.
+            asyncio.get_running_loop().call_soon(self._enough.set)
         return True
 
     async def close(self, linger_s: float) -> tuple[Finished, ...]:
         try:
             async with asyncio.timeout(linger_s):
-                await self._all.wait()
+                await self._enough.wait()
         except TimeoutError:
             pass
         finally:

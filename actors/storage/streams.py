@@ -150,6 +150,7 @@ class LiveTail:
             if self._mend_at is not None and self._mend_at <= asyncio.get_running_loop().time():
                 await self._mend()
             await self._append_waiting()
+            await asyncio.sleep(self._settings.stream_rest_s)  # what comes meanwhile goes together
             await self._until_arrived()
             if not self._waiting:
                 self._notice_loss(await self._client.xlen(self._settings.stream_key))

@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from actors.settings import settings
 from benchmarks.event_logs.drafts import Drafts
 from benchmarks.event_logs.guild import Guild
 from benchmarks.event_logs.shapes import BATCHES, publish
@@ -12,6 +13,7 @@ from benchmarks.frame import Measurement, percentile
 
 RATE = 500.0
 _DRAIN_S, _POLL_S = 60.0, 0.05
+_HEARD_S = 2 * settings().router.refresh_s  # after which the router surely knows of a pause
 _SHARES = (0.02, 0.98)  # between which a drain's rate is taken: without its beginning and its end
 
 
@@ -85,6 +87,7 @@ async def latency(guild: Guild, drafts: Drafts, seconds: float) -> Measurement:
 async def drain(guild: Guild, drafts: Drafts, count: int) -> Measurement:
     """How fast a backlog takes effect."""
     await guild.pause()
+    await asyncio.sleep(_HEARD_S)  # else some of it is handled while it is still published
     for _ in range(count // BATCHES.events):
         await guild.heard.write(drafts.take(BATCHES.events))
     await guild.resume()

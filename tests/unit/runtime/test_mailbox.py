@@ -43,6 +43,23 @@ async def test_what_is_asked_while_calls_are_under_way_shares_the_next() -> None
     assert box.load == 0
 
 
+async def test_where_calls_are_cheap_nothing_waits_for_company() -> None:
+    connection = Connection(Abacus(), SETTINGS.model_copy(update={"worth_a_call": 4}))
+    connection.direct = True
+    connection.hold = asyncio.Event()
+    box = mailbox(connection, SETTINGS.model_copy(update={"worth_a_call": 4}))
+
+    asks = []
+    for number in (1, 1, 6):
+        asks += [asyncio.create_task(ask(box, echo())) for _ in range(number)]
+        await settled()
+    connection.hold.set()
+    await asyncio.gather(*asks)
+
+    assert [len(batch.envelopes) for batch in connection.batches] == [1, 1, 4, 2]
+    assert all(batch.eager for batch in connection.batches)
+
+
 async def test_one_bad_message_does_not_fail_its_neighbours() -> None:
     box = mailbox(Connection(Abacus()))
 

@@ -27,6 +27,23 @@ async def test_a_batch_is_answered_as_soon_as_all_is_done() -> None:
     assert workload.unfinished == 0
 
 
+async def test_where_calls_are_cheap_the_first_that_are_done_are_answered() -> None:
+    sage = Abacus()
+    settings = SETTINGS.model_copy(update={"linger_ms": 60_000})
+    workload = Connection(sage, settings).workload
+    messages = batch(
+        Wait(context=CONTEXT, name="slow"), Echo(context=CONTEXT), Echo(context=CONTEXT)
+    )
+
+    answer = await workload.submit(messages._replace(eager=True))
+    sage.gate("slow").set()
+    later = await workload.collect("box_1")
+
+    assert [one.ticket for one in answer.finished] == [1, 2]
+    assert [one.ticket for one in later.finished] == [0]
+    assert workload.unfinished == 0
+
+
 async def test_what_is_not_done_in_time_is_collected_later() -> None:
     sage = Abacus()
     workload = Connection(sage).workload
