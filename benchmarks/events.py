@@ -47,7 +47,7 @@ ACTOR, HTTP, BARE = "actor", "http", "bare PostgreSQL"
 ALWAYS, DEFAULT = "jetstream always", "jetstream default"
 END = "end to end"
 SINK_BATCH, SINK_IN_FLIGHT = 250, 1_000
-_REST_S, _WARM_S = 0.5, 0.5
+_REST_S, _WARM_S, _SETTLED_S = 0.5, 0.5, 5.0
 
 Opened = Callable[[], AbstractAsyncContextManager[Log]]
 
@@ -68,6 +68,7 @@ async def run(options: Options) -> Report:
                 skipped = http.missing()
                 if not skipped:
                     http.deploy()
+                    await asyncio.sleep(_SETTLED_S)  # HAProxy that reloads closes connections
                     opened = partial(http.http_log, port, guild.guild_id)
                     contenders[HTTP] = _turn(opened, drafts, seconds)
                     await _turn(opened, drafts, _WARM_S)()  # first requests look actors up

@@ -52,7 +52,8 @@ class Lane:
         self._answered = loop.create_future()
         self.connection.send(request, due=loop.time())
         if not await self._answered:
-            raise ConnectionError("an event was not acknowledged")
+            said = self.connection.reply.decode(errors="replace")
+            raise ConnectionError(f"an event was not acknowledged: {said}")
 
     def _done(self, _: Connection, good: bool) -> None:
         if self._answered is not None and not self._answered.done():

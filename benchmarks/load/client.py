@@ -43,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._done = done
         self._buffer = b""
         self._transport: asyncio.WriteTransport | None = None
+        self.reply = b""
         self.due = 0.0
         self.slow = False
         self.busy = False
@@ -65,7 +66,7 @@ class Connection(asyncio.Protocol):
         if end is None:
             return
         good = self._buffer.startswith(b"HTTP/1.1 2")
-        self._buffer = self._buffer[end:]
+        self.reply, self._buffer = self._buffer[:end], self._buffer[end:]
         self.busy = False
         self._done(self, good)
 
