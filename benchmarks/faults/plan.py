@@ -40,7 +40,7 @@ class Workload:
     writers: int = 4
     over_http: int = 0
     aggregates: int = 200
-    rate: float = 60.0
+    rate: float = 24.0
     most_events: int = 4
     repeated: float = 0.08
     redelivered: float = 0.07
