@@ -26,6 +26,7 @@ class Pools:
         self._process_id = clock.new_id("proc")
         self._directory: Directory | None = None
         self._pools: dict[str, Pool] = {}
+        self._routers: list[tuple[SocketClient | None, NamedActor]] = []
 
     def pool(self, name: str) -> Asker:
         """The pool of that name; it need not have members yet. Needs the running event loop."""
@@ -42,13 +43,13 @@ class Pools:
 
     def router_nudger(self) -> Nudger:
         """What tells the routers, from this process, that the log has grown."""
-        routers = [
+        self._routers = self._routers or [
             (self._socket(name), NamedActor(name, self._settings.ray_namespace))
             for name in router_names(self._settings.router.partitions)
         ]
 
         def tell_all() -> None:
-            for socket, router in routers:
+            for socket, router in self._routers:
                 if socket is None or not socket.tell("nudge"):
                     router.tell("nudge")
 
@@ -60,6 +61,9 @@ class Pools:
             await self._directory.close()
         for pool in self._pools.values():
             await pool.close()
+        for socket, _ in self._routers:
+            if socket is not None:
+                await socket.close()
 
     def _connect(self, member: MemberIdentity) -> MemberPort:
         port = RayPort(member, self._settings.ray_namespace)

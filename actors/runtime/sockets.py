@@ -10,6 +10,7 @@ that nobody but our own user may enter, and each side looks before it trusts it.
 """
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import pickle  # nosec B403  # see above
@@ -25,12 +26,15 @@ from typing import Any
 import structlog
 
 _HEADER = struct.Struct("!QI")  # bytes of the pickle, ticket
+_CREDENTIALS = struct.Struct("3i")  # process, user, group: `unix(7)`, SO_PEERCRED
+_BACKLOG = 128
 _TELL = 0
 """The ticket of a call that nobody waits for."""
 
 _LONGEST = 1 << 30
 """Bytes of a frame: more is no frame of ours. What may be asked and answered has bounds below."""
 
+_FAILED = (False, None)
 _BUFFER = 1 << 18
 _LEFT_BEHIND_S = 600.0
 
@@ -86,10 +90,8 @@ class SocketServer:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not is_private(self._path.parent):
                 raise PermissionError("the folder is not ours alone")
-            _sweep(self._path.parent)
-            self._path.unlink(missing_ok=True)  # of a process that was killed
             self._server = await asyncio.start_unix_server(
-                self._connected, self._path, limit=_BUFFER
+                self._connected, sock=_bound(self._path), limit=_BUFFER
             )
         except OSError as error:
             _log.warning("socket_not_opened", folder=str(self._path.parent), reason=str(error))
@@ -105,17 +107,27 @@ class SocketServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._spawn(self._serve(reader, writer))
+        if not _is_ours(writer):
+            writer.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers: set[asyncio.Task[None]] = set()
         try:
             while True:
                 ticket, body = await _read(reader)
-                self._spawn(self._answer(ticket, body, writer))
+                answer = asyncio.create_task(self._answer(ticket, body, writer))
+                answers.add(answer)
+                answer.add_done_callback(answers.discard)
         except (OSError, EOFError):
             return  # the caller is gone, or no caller of ours
         finally:
             writer.close()
+            for answer in tuple(answers):  # nobody reads them; the work itself goes on
+                answer.cancel()
 
     async def _answer(self, ticket: int, body: bytes, writer: asyncio.StreamWriter) -> None:
         try:
@@ -123,15 +135,10 @@ class SocketServer:
             answer = pickle.dumps((True, await self._calls[name](argument)), 5)
         except Exception:
             _log.exception("call_failed")
-            answer = pickle.dumps((False, None), 5)
+            answer = pickle.dumps(_FAILED, 5)
         if ticket != _TELL:
             with suppress(OSError):
                 await _write(writer, ticket, answer)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 class SocketClient:
@@ -141,6 +148,7 @@ class SocketClient:
         self._path = path
         self._look_again_s = look_again_s
         self._look_at = 0.0
+        self._closed = False
         self._writer: asyncio.StreamWriter | None = None
         self._connecting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -160,8 +168,8 @@ class SocketClient:
             ConnectionLost: whether it had its effect is open.
         """
         writer = self._writer or await self._connect()
-        if writer is not self._writer:
-            raise NobodyListens  # gone since
+        if writer is not self._writer or writer.is_closing():
+            raise NobodyListens  # gone since, and the reader is about to notice
         self._last_ticket = ticket = self._last_ticket % 0xFFFF_FFFF + 1
         answer = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = answer
@@ -177,26 +185,31 @@ class SocketClient:
 
     def tell(self, name: str) -> bool:
         """Calls without waiting; whether that was possible. Else it connects for the next time."""
-        if self._writer is None:
+        writer = self._writer
+        if writer is None:
             if not self._connecting.locked():
                 self._spawn(self._connect_quietly())
             return False
+        if writer.is_closing():  # the reader is about to notice
+            return False
         body = pickle.dumps((name, None), 5)
-        self._writer.write(_HEADER.pack(len(body), _TELL) + body)
+        writer.write(_HEADER.pack(len(body), _TELL) + body)
         return True
 
     async def close(self) -> None:
-        """Ends the connection; who waits is told that it was lost."""
+        """Ends the connection for good; who waits is told that it was lost."""
+        self._closed = True
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._lose()
 
     async def _connect(self) -> asyncio.StreamWriter:
         async with self._connecting:
             if self._writer is not None:
                 return self._writer
             now = asyncio.get_running_loop().time()
-            if now < self._look_at:
+            if self._closed or now < self._look_at:
                 raise NobodyListens
             try:
                 if not is_private(self._path.parent):
@@ -205,30 +218,36 @@ class SocketClient:
             except OSError:
                 self._look_at = now + self._look_again_s
                 raise NobodyListens from None
+            if not _is_ours(writer):
+                writer.close()
+                raise NobodyListens
             self._writer = writer
-            self._spawn(self._read(reader, writer))
+            self._spawn(self._read(reader))
             return writer
 
     async def _connect_quietly(self) -> None:
         with suppress(NobodyListens):
             await self._connect()
 
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
             while True:
                 ticket, body = await _read(reader)
                 waiting = self._waiting.get(ticket)
-                answer = pickle.loads(body)  # noqa: S301  # nosec B301  # see the module
                 if waiting is not None and not waiting.done():
-                    waiting.set_result(answer)
+                    waiting.set_result(_unpickled(body))
         except (OSError, EOFError):
             pass
         finally:
+            self._lose()
+
+    def _lose(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
             self._writer = None
-            writer.close()
-            for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_exception(ConnectionLost())
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionLost())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -236,8 +255,46 @@ class SocketClient:
         task.add_done_callback(self._tasks.discard)
 
 
+def _bound(path: Path) -> socket.socket:
+    """A socket of this name; what processes left behind that were killed is removed.
+
+    Under a lock: who removes a dead one's socket must not hit that of its successor.
+    """
+    lock = os.open(path.parent / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _sweep(path.parent)
+        path.unlink(missing_ok=True)
+        bound = socket.socket(socket.AF_UNIX)
+        try:
+            bound.bind(str(path))
+            bound.listen(_BACKLOG)  # from now on nobody takes it for a dead one's
+        except OSError:
+            bound.close()
+            raise
+    finally:
+        os.close(lock)
+    return bound
+
+
+def _is_ours(writer: asyncio.StreamWriter) -> bool:
+    """Whether a process of our own user is at the other end."""
+    peer = writer.get_extra_info("socket")
+    _, uid, _ = _CREDENTIALS.unpack(
+        peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    return bool(uid == os.getuid())
+
+
+def _unpickled(body: bytes) -> Any:
+    try:
+        return pickle.loads(body)  # noqa: S301  # nosec B301  # see the module
+    except Exception:  # of a version that this one does not know
+        _log.exception("answer_unreadable")
+        return _FAILED
+
+
 def _sweep(folder: Path) -> None:
-    """Removes what processes left behind that were killed."""
     for path in folder.glob("*.sock"):
         with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
             if time.time() - path.stat().st_mtime < _LEFT_BEHIND_S:
@@ -258,6 +315,8 @@ async def _read(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 async def _write(writer: asyncio.StreamWriter, ticket: int, body: bytes) -> None:
-    """One frame, whole: nothing else is written between its parts."""
-    writer.writelines((_HEADER.pack(len(body), ticket), body))
+    """One frame. Raises OSError when the other end is gone."""
+    if writer.is_closing():
+        raise ConnectionResetError
+    writer.write(_HEADER.pack(len(body), ticket) + body)
     await writer.drain()

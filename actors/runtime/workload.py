@@ -120,16 +120,22 @@ class _Box:
         self.seen_at = 0.0
         self.forgotten = False
         self._arrived = asyncio.Event()
+        self._takers = 0
 
     def put(self, finished: Finished) -> None:
         self.finished.append(finished)
         self._arrived.set()
 
     async def take(self, timeout_s: float) -> tuple[Finished, ...]:
+        """Waits for outcomes and hands them over; to who came last, as nobody reads the others."""
+        self._takers += 1
+        taker = self._takers
         try:
             async with asyncio.timeout(timeout_s):
                 await self._arrived.wait()
         except TimeoutError:
+            return ()
+        if taker != self._takers:
             return ()
         self._arrived.clear()
         taken, self.finished = tuple(self.finished), []
