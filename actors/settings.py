@@ -459,6 +459,9 @@ class IndexSettings(_Section):
     max_query_chars: int = Field(default=4_000, ge=1)
     candidates: int = Field(default=200, ge=10, description="passages each leg proposes")
     fold_rows: int = Field(default=1024, ge=1, description="new vectors that make a new base")
+    compress_rows: int = Field(
+        default=20_000, ge=256, description="vectors above which a base is compressed"
+    )
     max_dead_share: float = Field(default=0.25, gt=0, lt=1)
     load_page: int = Field(default=200, ge=1, description="sources read at a time")
     tail_batch: int = Field(default=500, ge=1)

@@ -1,33 +1,29 @@
-"""The dense leg: exact inner products, an immutable base and a small growing delta."""
+"""The dense leg: inner products, a large base and a small exact delta that grows into it."""
 
-import faiss
 import numpy as np
-import numpy.typing as npt
 
+from actors.index.bases import Base, CompressedBase, ExactBase, Mask
 from actors.index.lexical import Ranking
 from actors.index.passage import Vector
-
-faiss.omp_set_num_threads(1)
-
-Mask = npt.NDArray[np.bool_]
 
 
 class DenseLeg:
     """Vectors by slot. Not thread-safe: one thread owns it.
 
     New vectors land in the delta, which numpy scans. When the delta is as large as ``fold_rows``
-    it is folded into a new base. Both are exact; a base of another kind changes `_fold` and
-    `_search_base` and nothing else.
+    it becomes part of the base; when the base is as large as ``compress_rows`` it is compressed.
 
     Args:
         dimension: of the vectors, which must be of unit length.
         fold_rows: size of the delta at which it becomes part of the base.
+        compress_rows: size of the base above which looking at every vector takes too long.
     """
 
-    def __init__(self, dimension: int, *, fold_rows: int) -> None:
-        self._dimension = dimension
+    def __init__(self, dimension: int, *, fold_rows: int, compress_rows: int) -> None:
         self._fold_rows = fold_rows
-        self._base = faiss.IndexFlatIP(dimension)
+        self._compress_rows = compress_rows
+        self._exact: ExactBase | None = ExactBase(dimension)
+        self._base: Base = self._exact
         self._base_slots = np.empty(0, dtype=np.int64)
         self._delta = np.empty((fold_rows, dimension), dtype=np.float32)
         self._delta_slots = np.empty(fold_rows, dtype=np.int64)
@@ -44,7 +40,7 @@ class DenseLeg:
         row = self._delta_size
         self._delta[row] = vector
         self._delta_slots[row] = slot
-        self._rows[slot] = self._base.ntotal + row
+        self._rows[slot] = len(self._base) + row
         self._delta_size += 1
 
     def vector(self, slot: int) -> Vector | None:
@@ -52,10 +48,9 @@ class DenseLeg:
         row = self._rows.get(slot)
         if row is None:
             return None
-        if row < self._base.ntotal:
-            stored: Vector = self._base.reconstruct(row)
-            return stored
-        recent: Vector = self._delta[row - self._base.ntotal]
+        if row < len(self._base):
+            return self._base.vector(row)
+        recent: Vector = self._delta[row - len(self._base)]
         return recent
 
     def search(self, query: Vector, alive: Mask, limit: int) -> Ranking:
@@ -68,17 +63,10 @@ class DenseLeg:
         return Ranking(slots[best], scores[best])
 
     def _search_base(self, query: Vector, alive: Mask, limit: int) -> Ranking:
-        if self._base.ntotal == 0:
+        if len(self._base) == 0:
             return Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
-        bits = np.packbits(alive[self._base_slots], bitorder="little")
-        # The Python layer of FAISS wraps these C++ constructors; its stubs show the C++ side.
-        selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
-        within = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        scores, rows = self._base.search(
-            query[None, :], min(limit, self._base.ntotal), params=within
-        )
-        found = rows[0] >= 0
-        return Ranking(self._base_slots[rows[0][found]], scores[0][found])
+        found = self._base.search(query, alive[self._base_slots], limit)
+        return Ranking(self._base_slots[found.slots], found.scores)
 
     def _search_delta(self, query: Vector, alive: Mask) -> Ranking:
         slots = self._delta_slots[: self._delta_size]
@@ -86,10 +74,9 @@ class DenseLeg:
         return Ranking(slots[found], self._delta[: self._delta_size][found] @ query)
 
     def _fold(self) -> None:
-        base = faiss.IndexFlatIP(self._dimension)
-        if self._base.ntotal:
-            base.add(self._base.reconstruct_n(0, self._base.ntotal))
-        base.add(self._delta[: self._delta_size])
+        self._base.add(self._delta[: self._delta_size])
         self._base_slots = np.concatenate([self._base_slots, self._delta_slots[: self._delta_size]])
-        self._base = base
         self._delta_size = 0
+        if self._exact is not None and len(self._exact) >= self._compress_rows:
+            self._base = CompressedBase(self._exact.vectors())
+            self._exact = None

@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.index import fusion, names
-from actors.index.dense import DenseLeg, Mask
+from actors.index.bases import Mask
+from actors.index.dense import DenseLeg
+from actors.index.facets import Facets
 from actors.index.fusion import Legs
 from actors.index.lexical import LexicalLeg, Ranking
 from actors.index.passage import Passage, Selection, Source, Vector
@@ -59,14 +61,24 @@ class GuildIndex:
         dimension: of the vectors.
         candidates: passages that each leg proposes before they are fused.
         fold_rows: see `DenseLeg`.
+        compress_rows: see `DenseLeg`.
     """
 
-    def __init__(self, dimension: int, *, candidates: int = 200, fold_rows: int = 1024) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        *,
+        candidates: int = 200,
+        fold_rows: int = 1024,
+        compress_rows: int = 20_000,
+    ) -> None:
         self._dimension = dimension
         self._candidates = candidates
         self._fold_rows = fold_rows
+        self._compress_rows = compress_rows
         self._lexical = LexicalLeg()
-        self._dense = DenseLeg(dimension, fold_rows=fold_rows)
+        self._dense = DenseLeg(dimension, fold_rows=fold_rows, compress_rows=compress_rows)
+        self._facets = Facets()
         self._entries: dict[str, _Entry] = {}
         self._named: dict[str, set[str]] = {}
         self._passages: list[Passage] = []
@@ -94,6 +106,7 @@ class GuildIndex:
         self._entries[source.source_id] = _Entry(source, tuple(slots))
         for name in names.keys(source):
             self._named.setdefault(name, set()).add(source.source_id)
+        self._facets.add(source, slots)
         self._lexical.add(source, passages, slots)
         self._add_vectors(slots, passages)
 
@@ -117,7 +130,12 @@ class GuildIndex:
 
     def compacted(self) -> "GuildIndex":
         """The same sources without the dead slots, as a new index; commits it."""
-        fresh = GuildIndex(self._dimension, candidates=self._candidates, fold_rows=self._fold_rows)
+        fresh = GuildIndex(
+            self._dimension,
+            candidates=self._candidates,
+            fold_rows=self._fold_rows,
+            compress_rows=self._compress_rows,
+        )
         for entry in self._entries.values():
             fresh.replace(entry.source, [self._with_vector(slot) for slot in entry.slots])
         fresh.commit()
@@ -202,7 +220,7 @@ class GuildIndex:
         slots = np.union1d(by_words.slots, by_meaning.slots)
         legs = Legs(
             lexical=_aligned(slots, by_words, missing=0.0),
-            dense=self._cosines(slots, vector),
+            dense=self._cosines(slots, vector, by_meaning),
         )
         weight = dense_weight if lexical and vector is not None else float(not lexical)
         scores = fusion.fuse(legs, weight)
@@ -228,19 +246,20 @@ class GuildIndex:
         return Ranking(ranking.slots[alive], ranking.scores[alive])
 
     def _allowed(self, selection: Selection) -> Mask:
-        if selection.everything:
-            return self._alive
-        allowed = np.zeros_like(self._alive)
-        for entry in self._entries.values():
-            if selection.admits(entry.source):
-                allowed[list(entry.slots)] = True
+        allowed = self._facets.allowed(selection, self._alive)
+        excluded = [self._entries[one] for one in selection.exclude if one in self._entries]
+        if excluded:
+            allowed = allowed.copy()
+            for entry in excluded:
+                allowed[list(entry.slots)] = False
         return allowed
 
-    def _cosines(self, slots: Slots, vector: Vector | None) -> Vector:
-        cosines = np.full(len(slots), np.nan, dtype=np.float32)
+    def _cosines(self, slots: Slots, vector: Vector | None, by_meaning: Ranking) -> Vector:
+        """Cosines of all candidates, also of those that only the words have proposed."""
+        cosines = _aligned(slots, by_meaning, missing=np.nan)
         if vector is not None:
-            for row, slot in enumerate(slots.tolist()):
-                known = self._dense.vector(slot)
+            for row in np.flatnonzero(np.isnan(cosines)).tolist():
+                known = self._dense.vector(int(slots[row]))
                 if known is not None:
                     cosines[row] = known @ vector
         return cosines

@@ -215,6 +215,7 @@ class Library:
                 DIMENSION,
                 candidates=self._settings.candidates,
                 fold_rows=self._settings.fold_rows,
+                compress_rows=self._settings.compress_rows,
             )
             self._indexes[guild_id] = index
         return index

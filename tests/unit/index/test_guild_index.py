@@ -206,6 +206,51 @@ def test_the_index_holds_what_a_dictionary_would(steps: list[tuple[int, bool]]) 
     assert index.without_vector == 0
 
 
+_some = st.frozensets(st.sampled_from("abc"), max_size=2)
+_sources = st.tuples(
+    st.integers(0, 7),
+    st.sampled_from(["document", "task"]),
+    st.sampled_from("abc"),
+    st.sampled_from("abc"),
+    st.lists(st.sampled_from("abc"), max_size=3),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(_sources, max_size=20),
+    st.builds(
+        Selection,
+        types=st.frozensets(st.sampled_from(["document", "task"]), max_size=1),
+        kinds=_some,
+        statuses=_some,
+        tags=_some,
+        exclude=st.frozensets(st.sampled_from(["s1", "s2", "s99"]), max_size=2),
+    ),
+)
+def test_a_filter_leaves_what_it_admits_and_nothing_else(
+    steps: list[tuple[int, str, str, str, list[str]]], selection: Selection
+) -> None:
+    index = GuildIndex(DIMENSION, fold_rows=3)
+    present: dict[str, Source] = {}
+
+    for version, (number, kind_of, kind, status, tags) in enumerate(steps, start=1):
+        one = source(
+            f"s{number}", version, type=kind_of, kind=kind, status=status, tags=tuple(tags)
+        )
+        passages = [
+            passage(f"{one.source_id}#{version}.{part}", "shared", axis(part)) for part in (0, 1)
+        ]
+        index.replace(one, passages)
+        present[one.source_id] = one
+    index.commit()
+
+    by_meaning = ids(index.search("", axis(0), selection=selection, limit=99, lexical=False))
+    by_words = ids(index.search("shared", None, selection=selection, limit=99))
+    admitted = [one.source_id for one in present.values() if selection.admits(one)]
+    assert sorted(by_meaning) == sorted(by_words) == sorted(2 * admitted)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 7), st.integers(0, 2**32 - 1))
 def test_base_and_delta_together_are_exact(count: int, fold_rows: int, seed: int) -> None:
@@ -213,7 +258,7 @@ def test_base_and_delta_together_are_exact(count: int, fold_rows: int, seed: int
     vectors = random.normal(size=(count, DIMENSION)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     alive = random.random(count) < 0.7
-    leg = DenseLeg(DIMENSION, fold_rows=fold_rows)
+    leg = DenseLeg(DIMENSION, fold_rows=fold_rows, compress_rows=1_000)
     for slot, vector in enumerate(vectors):
         leg.add(slot, vector)
 
@@ -221,6 +266,43 @@ def test_base_and_delta_together_are_exact(count: int, fold_rows: int, seed: int
 
     assert list(found.slots) == _brute_force(vectors, alive, 5)
     assert all(np.allclose(leg.vector(slot), vectors[slot]) for slot in range(count))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.1, 0.01])
+def test_a_compressed_base_loses_nothing_that_matters(share: float) -> None:
+    random = np.random.default_rng(7)
+    topics = random.normal(size=(60, 64))
+    vectors = topics[random.integers(0, 60, 3_000)] + 0.7 * random.normal(size=(3_000, 64))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    alive = random.random(len(vectors)) < share
+    leg = DenseLeg(64, fold_rows=256, compress_rows=512)
+    for slot, vector in enumerate(vectors):
+        leg.add(slot, vector)
+
+    queries = vectors[:20]
+    hits = sum(
+        len(
+            set(leg.search(query, alive, limit=50).slots[:10])
+            & set(_nearest(vectors, query, alive))
+        )
+        for query in queries
+    )
+    wanted = len(queries) * min(10, int(alive.sum()))
+    scores = leg.search(queries[0], alive, limit=50)
+
+    assert hits >= 0.98 * wanted
+    assert np.allclose(scores.scores, vectors[scores.slots] @ queries[0], atol=1e-5)
+    assert all(alive[scores.slots])
+    assert np.array_equal(leg.vector(2_999), vectors[2_999])  # type: ignore[arg-type]
+    assert np.array_equal(leg.vector(3), vectors[3])  # type: ignore[arg-type]
+
+
+def _nearest(
+    vectors: Vector, query: Vector, alive: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
+) -> list[int]:
+    found = np.flatnonzero(alive)
+    best: list[int] = found[np.argsort(-(vectors[found] @ query))][:10].tolist()
+    return best
 
 
 def _brute_force(
