@@ -240,7 +240,7 @@ async def test_a_paused_subscription_waits_and_loses_nothing(
 
     async def waits() -> bool:
         found = await progress(client)
-        return max(found["lag"], found["waiting"]) == 1
+        return bool(max(found["lag"], found["waiting"]) == 1)
 
     nothing = await pull(client, wait_s=0.5)
     await until(waits)  # in the log, or where the router put it before it heard of the pause
