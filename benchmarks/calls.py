@@ -4,10 +4,7 @@ One call at a time, a payload there and back; time as the caller sees it, and pr
 processes. ``nearest`` is what mailboxes use: the socket where somebody listens, else Ray.
 """
 
-import asyncio
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -30,6 +27,8 @@ from benchmarks.frame import (
     main,
     percentile,
 )
+from benchmarks.ray_stack import plain_ray
+from benchmarks.reply_forms import Port
 
 SIZES = {"small": 1_500, "large": 60_000}
 _CALLS = 300
@@ -51,28 +50,6 @@ class Callee:
         return Answer("one", tuple(Finished(one.ticket, one.body) for one in batch.envelopes))
 
 
-class RayCalls:
-    """A `MemberPort` through Ray alone."""
-
-    name = "callee"
-    direct = False
-
-    def __init__(self, callee: Any) -> None:
-        self._callee = callee
-
-    async def submit(self, batch: Batch) -> Answer:
-        """See `MemberPort`."""
-        answer: Answer = await self._callee.submit.remote(batch)
-        return answer
-
-    async def collect(self, caller: str) -> Answer:
-        """Nothing is left here."""
-        raise NotImplementedError(caller)
-
-    async def close(self) -> None:
-        """See `MemberPort`."""
-
-
 class Caller:
     """Measures from a process of its own, as a gateway replica would."""
 
@@ -80,7 +57,7 @@ class Caller:
         self, way: str, callee: Any, pid: int, path: Path, size: int, calls: int
     ) -> Measurement:
         """Milliseconds of a call, and microseconds of both processes."""
-        port: MemberPort = RayCalls(callee)
+        port: MemberPort = Port(callee)
         if way == "nearest":
             port = NearestPort(SocketClient(path, look_again_s=0), port)
         batch = Batch("box", (Envelope(1, b"x" * size, 1.0, 1),), 0)
@@ -116,23 +93,8 @@ def _spent(process: psutil.Process) -> float:
 
 async def run(options: Options) -> Report:
     """Starts a Ray of its own, measures, stops it."""
-    temporary = Path(tempfile.mkdtemp(prefix="gr", dir="/tmp"))  # socket paths are short
-    os.environ.update(
-        RAY_AUTH_MODE="disabled",
-        RAY_worker_niceness="0",
-        RAY_USAGE_STATS_ENABLED="0",
-        PYTHONPATH=str(Path(__file__).parents[1]),
-    )
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=128 << 20,
-        log_to_driver=False,
-        _temp_dir=str(temporary),
-    )
-    try:
-        path = temporary / "sockets" / "callee.sock"
+    with plain_ray() as folder:
+        path = folder / "sockets" / "callee.sock"
         callee: Any = ray.remote(Callee).options(num_cpus=0.1, max_concurrency=100).remote(path)
         caller: Any = ray.remote(Caller).options(num_cpus=0.1).remote()
         pid = await callee.open.remote()
@@ -152,9 +114,6 @@ async def run(options: Options) -> Report:
 
         ways = {way: contender(way) for way in ("ray", "nearest")}
         results = await interleave(ways, rounds=1 if options.quick else 5)
-    finally:
-        ray.shutdown()
-        await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
 
     def ratio(metric: str) -> float:
         return results["nearest"][metric].median / results["ray"][metric].median

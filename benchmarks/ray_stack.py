@@ -51,6 +51,33 @@ def environment(folder: Path, ports: list[int]) -> Mapping[str, str]:
 
 
 @contextmanager
+def plain_ray() -> Iterator[Path]:
+    """Starts a Ray without Serve, yields its folder, and ends exactly that."""
+    folder = Path(tempfile.mkdtemp(prefix="gr", dir="/tmp"))  # socket paths are short
+    os.environ.update(
+        RAY_AUTH_MODE="disabled",
+        RAY_worker_niceness="0",
+        RAY_USAGE_STATS_ENABLED="0",
+        PYTHONPATH=str(_ROOT),
+    )
+    import ray  # reads its environment when it is imported
+
+    try:
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            object_store_memory=128 << 20,
+            log_to_driver=False,
+            _temp_dir=str(folder),
+        )
+        yield folder
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def ray_with_serve() -> Iterator[int]:
     """Starts both, yields the HTTP port, and ends exactly what it started."""
     folder = Path(tempfile.mkdtemp(prefix="gb", dir="/tmp"))  # socket paths are short

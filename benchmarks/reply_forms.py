@@ -13,14 +13,10 @@ hundred taking 2 s, and 64 askers that each wait for their reply (closed loop).
 """
 
 import asyncio
-import os
 import random
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -32,6 +28,7 @@ from actors.runtime.workload import Workload
 from actors.settings import RuntimeSettings
 from benchmarks.frame import Contender, Goal, Measurement, Options, Report, interleave, main
 from benchmarks.frame import percentile as nearest_rank
+from benchmarks.ray_stack import plain_ray
 
 RATE = 300.0
 SLOW_SHARE = 0.005
@@ -143,27 +140,9 @@ def _forms() -> dict[str, Form]:
 
 async def run(options: Options) -> Report:
     """Starts a Ray of its own, measures, stops it."""
-    temporary = tempfile.mkdtemp(prefix="gr", dir="/tmp")  # socket paths are short
-    os.environ.update(
-        RAY_AUTH_MODE="disabled",
-        RAY_worker_niceness="0",
-        RAY_USAGE_STATS_ENABLED="0",
-        PYTHONPATH=str(Path(__file__).parents[1]),
-    )
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=128 << 20,
-        log_to_driver=False,
-        _temp_dir=temporary,
-    )
-    try:
+    with plain_ray():
         contenders = {name: _contender(form, options.quick) for name, form in _forms().items()}
         results = await interleave(contenders, rounds=1 if options.quick else 3)
-    finally:
-        ray.shutdown()
-        shutil.rmtree(temporary, ignore_errors=True)
     chosen = {name: one.median for name, one in results["linger"].items()}
     return Report(
         results=results,

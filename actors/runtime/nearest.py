@@ -1,8 +1,13 @@
 """The shortest way to a member: its socket when it runs on this node, else Ray."""
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from actors.runtime.envelope import Answer, Batch
 from actors.runtime.mailbox import MemberLost, MemberPort
 from actors.runtime.sockets import ConnectionLost, NobodyListens, SocketClient
+
+_T = TypeVar("_T")
 
 
 class NearestPort:
@@ -24,25 +29,24 @@ class NearestPort:
 
     async def submit(self, batch: Batch) -> Answer:
         """See `MemberPort.submit`."""
-        try:
-            answer: Answer = await self._socket.call("submit", batch)
-        except NobodyListens:
-            return await self._otherwise.submit(batch)
-        except ConnectionLost:
-            raise MemberLost(self.name, sent=True) from None
-        return answer
+        return await self._call("submit", batch, self._otherwise.submit)
 
     async def collect(self, caller: str) -> Answer:
         """See `MemberPort.collect`."""
-        try:
-            answer: Answer = await self._socket.call("collect", caller)
-        except NobodyListens:
-            return await self._otherwise.collect(caller)
-        except ConnectionLost:
-            raise MemberLost(self.name, sent=True) from None
-        return answer
+        return await self._call("collect", caller, self._otherwise.collect)
 
     async def close(self) -> None:
         """See `MemberPort.close`."""
         await self._socket.close()
         await self._otherwise.close()
+
+    async def _call(
+        self, name: str, argument: _T, otherwise: Callable[[_T], Awaitable[Answer]]
+    ) -> Answer:
+        try:
+            answer: Answer = await self._socket.call(name, argument)
+        except NobodyListens:
+            return await otherwise(argument)
+        except ConnectionLost:
+            raise MemberLost(self.name, sent=True) from None
+        return answer

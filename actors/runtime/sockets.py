@@ -91,7 +91,7 @@ class SocketServer:
             if not is_private(self._path.parent):
                 raise PermissionError("the folder is not ours alone")
             self._server = await asyncio.start_unix_server(
-                self._connected, sock=_bound(self._path), limit=_BUFFER
+                self._connected, sock=await asyncio.to_thread(_bound, self._path), limit=_BUFFER
             )
         except OSError as error:
             _log.warning("socket_not_opened", folder=str(self._path.parent), reason=str(error))
@@ -192,6 +192,8 @@ class SocketClient:
             return False
         if writer.is_closing():  # the reader is about to notice
             return False
+        if writer.transport.get_write_buffer_size() > _BUFFER:
+            return True  # it reads nothing now; more of the same tells it nothing new
         body = pickle.dumps((name, None), 5)
         writer.write(_HEADER.pack(len(body), _TELL) + body)
         return True

@@ -211,6 +211,24 @@ async def test_telling_connects_for_the_next_time_and_waits_for_nothing(
     assert member.told == 1
 
 
+async def test_who_reads_nothing_is_not_told_without_end(path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    stuck = await asyncio.start_unix_server(lambda _r, _w: None, path)
+    client = SocketClient(path, look_again_s=0)
+    client.tell("note")
+    async with asyncio.timeout(5):
+        while not client.connected:  # noqa: ASYNC110  # told to nobody
+            await asyncio.sleep(0.01)
+
+    told = [client.tell("note" * 1_000) for _ in range(2_000)]
+
+    assert all(told)
+    assert client._writer is not None
+    assert client._writer.transport.get_write_buffer_size() < 1_000_000
+    await client.close()
+    stuck.close()
+
+
 async def test_a_member_of_another_node_is_reached_the_other_way(path: Path) -> None:
     elsewhere = Elsewhere()
     port = NearestPort(SocketClient(path, look_again_s=60), elsewhere)
