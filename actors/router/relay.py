@@ -165,7 +165,9 @@ class Relay:
     async def states(self) -> tuple[SubscriptionState, ...]:
         """How each subscription stands."""
         dead = await self._store.dead_letters()
-        return tuple([await self._state(one.channel, dead) for one in self._open.values()])
+        # A copy: subscriptions come and go while the store is asked.
+        channels = [one.channel for one in self._open.values()]
+        return tuple([await self._state(channel, dead) for channel in channels])
 
     def serving(self) -> Serving:
         """Whose dead letters can be delivered now."""

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -136,6 +136,32 @@ async def test_without_any_nudge_polling_finds_it() -> None:
         await until(lambda: bool(pool.effects))
 
     assert pool.effects == ["evt_1"]
+
+
+class _Counting(MemoryRouterStore):
+    """While it counts the lag of one, another subscription comes and is opened."""
+
+    async def start(self, subscriptions: Sequence[Subscription]) -> Any:
+        self.opened = [*getattr(self, "opened", []), *subscriptions]
+        return await super().start(subscriptions)
+
+    async def lag(self, after: Position, *rest: Any) -> int:
+        if not self.declarations:
+            self.declare(INDEX)
+            await until(lambda: INDEX in self.opened)
+        return await super().lag(after, *rest)
+
+
+async def test_subscriptions_may_come_while_their_states_are_asked() -> None:
+    store, pool = _Counting(), ScriptedPool()
+
+    async with running(store, {"task": pool, "rag": pool}, TASK) as relay:
+        await until(lambda: bool(store.reads))
+        before = await relay.states()
+        after = await relay.states()
+
+    assert [state.name for state in before] == ["task.all"]
+    assert [state.name for state in after] == ["task.all", "rag.all"]
 
 
 async def test_poison_is_tried_as_often_as_allowed_then_kept_with_its_reason() -> None:
