@@ -111,6 +111,8 @@ def _built(vectors: Vector, compress_rows: int) -> GuildIndex:
         )
         index.replace(source, [passage])
     index.commit()
+    if (compression := index.compression()) is not None:
+        index.compress(compression.build())
     return index
 
 

@@ -14,9 +14,14 @@ from actors.index.lexical import Ranking
 from actors.index.passage import Vector
 
 Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
 
 _EXACT_AMONG = 2
-"""Of the compressed ranking this many times the limit are scored exactly."""
+"""Of the compressed ranking this many times the limit are scored exactly, and at least so many:"""
+_EXACT_AT_LEAST = 100
+
+_GATHERED_SHARE = 1 / 20
+"""A filter that leaves no more than this share of the rows is answered from those alone."""
 
 _TRAINED_WITH = 20_000
 """Vectors that the codes are learnt from, at most; more change nothing that could be measured."""
@@ -33,12 +38,12 @@ class Base(Protocol):
         """Adds rows behind the last; shape (n, dimension), float32."""
         ...
 
-    def vector(self, row: int) -> Vector:
-        """One row as it was added."""
+    def vectors(self) -> Vector:
+        """All rows, shape (n, dimension): a view, let go of before the next `add`."""
         ...
 
-    def search(self, query: Vector, alive: Mask, limit: int) -> Ranking:
-        """The best rows (as ``slots``) among those that ``alive`` marks."""
+    def search(self, query: Vector, alive: Mask | None, limit: int) -> Ranking:
+        """The best rows (as ``slots``) among those that ``alive`` marks; None: among all."""
         ...
 
 
@@ -55,21 +60,15 @@ class ExactBase:
         """See `Base.add`."""
         self._index.add(vectors)
 
-    def vector(self, row: int) -> Vector:
-        """See `Base.vector`."""
-        stored: Vector = self._index.reconstruct(row)
-        return stored
-
     def vectors(self) -> Vector:
-        """All rows: a copy."""
-        stored: Vector = self._index.reconstruct_n(0, self._index.ntotal)
-        return stored
+        """See `Base.vectors`."""
+        return _view(self._index)
 
-    def search(self, query: Vector, alive: Mask, limit: int) -> Ranking:
+    def search(self, query: Vector, alive: Mask | None, limit: int) -> Ranking:
         """See `Base.search`."""
-        within = faiss.SearchParameters(sel=_selector(alive))  # type: ignore[call-arg]
-        scores, rows = self._index.search(query[None, :], min(limit, len(self)), params=within)
-        return _ranking(scores, rows)
+        if alive is not None:
+            return gathered(self.vectors(), np.flatnonzero(alive), query, limit)
+        return best_of(self.vectors() @ query, limit)
 
 
 class CompressedBase:
@@ -85,12 +84,16 @@ class CompressedBase:
     def __init__(self, vectors: Vector) -> None:
         dimension = vectors.shape[1]
         described = f"IVF1,PQ{dimension // 2}x4fs,RFlat"
-        self._index = faiss.index_factory(dimension, described, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(dimension, described, faiss.METRIC_INNER_PRODUCT)
         # Spread over all of them: neighbours were written together and are alike.
         step = -(-len(vectors) // _TRAINED_WITH)
-        self._index.train(np.ascontiguousarray(vectors[::step]))
-        self._index.add(vectors)
-        refining: Any = self._index
+        index.train(np.ascontiguousarray(vectors[::step]))
+        index.add(vectors)
+        self._hold(index)
+
+    def _hold(self, index: faiss.Index) -> None:
+        refining: Any = index
+        self._index = index
         self._exact = faiss.downcast_index(refining.refine_index)
 
     def __len__(self) -> int:
@@ -100,19 +103,43 @@ class CompressedBase:
         """See `Base.add`."""
         self._index.add(vectors)
 
-    def vector(self, row: int) -> Vector:
-        """See `Base.vector`."""
-        stored: Vector = self._exact.reconstruct(row)
-        return stored
+    def vectors(self) -> Vector:
+        """See `Base.vectors`."""
+        return _view(self._exact)
 
-    def search(self, query: Vector, alive: Mask, limit: int) -> Ranking:
+    def search(self, query: Vector, alive: Mask | None, limit: int) -> Ranking:
         """See `Base.search`."""
-        within = faiss.SearchParametersIVF(sel=_selector(alive), nprobe=1)  # type: ignore[call-arg]
+        within = None
+        if alive is not None:
+            rows = np.flatnonzero(alive)
+            if len(rows) <= len(self) * _GATHERED_SHARE:
+                return gathered(self.vectors(), rows, query, limit)
+            within = faiss.SearchParametersIVF(sel=_selector(alive), nprobe=1)  # type: ignore[call-arg]
+        limit = min(limit, len(self))
+        among = max(_EXACT_AMONG * limit, _EXACT_AT_LEAST)
         refined = faiss.IndexRefineSearchParameters(  # type: ignore[call-arg]
-            k_factor=_EXACT_AMONG, base_index_params=within
+            k_factor=among / limit, base_index_params=within
         )
-        scores, rows = self._index.search(query[None, :], min(limit, len(self)), params=refined)
-        return _ranking(scores, rows)
+        scores, rows = self._index.search(query[None, :], limit, params=refined)
+        found = rows[0] >= 0
+        return Ranking(rows[0][found], scores[0][found])
+
+
+def gathered(vectors: Vector, rows: Rows, query: Vector, limit: int) -> Ranking:
+    """The best of these rows, each looked at."""
+    if len(rows) == len(vectors):  # nothing to leave out: no copy
+        return best_of(vectors @ query, limit)
+    best = best_of(vectors[rows] @ query, limit)
+    return Ranking(rows[best.slots], best.scores)
+
+
+def best_of(scores: Vector, limit: int) -> Ranking:
+    """The places of the ``limit`` highest scores, best first; of equals the first come first."""
+    places = np.arange(len(scores), dtype=np.int64)
+    if limit < len(scores):
+        places = np.sort(np.argpartition(-scores, limit)[:limit])
+    best = places[np.argsort(-scores[places], kind="stable")]
+    return Ranking(best, scores[best])
 
 
 def _selector(alive: Mask) -> "faiss.IDSelectorBitmap":
@@ -121,6 +148,10 @@ def _selector(alive: Mask) -> "faiss.IDSelectorBitmap":
     return faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
 
 
-def _ranking(scores: Vector, rows: npt.NDArray[np.int64]) -> Ranking:
-    found = rows[0] >= 0
-    return Ranking(rows[0][found], scores[0][found])
+def _view(index: Any) -> Vector:
+    """The rows of a flat index where they lie."""
+    count, dimension = int(index.ntotal), int(index.d)
+    if count == 0:
+        return np.empty((0, dimension), dtype=np.float32)
+    flat: Vector = faiss.rev_swig_ptr(index.get_xb(), count * dimension)
+    return flat.reshape(count, dimension)

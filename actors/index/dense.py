@@ -1,17 +1,37 @@
 """The dense leg: inner products, a large base and a small exact delta that grows into it."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from actors.index.bases import Base, CompressedBase, ExactBase, Mask
+from actors.index.bases import Base, CompressedBase, ExactBase, Mask, best_of, gathered
 from actors.index.lexical import Ranking
 from actors.index.passage import Vector
+from actors.index.rows import Rows
+
+_DEAD_AMONG = 4
+"""Where few of the base are dead, so many times the limit are asked for instead of a filter."""
+_FEW_DEAD = 1 / 20
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """A compressed base in the making: the work may be done anywhere, beside every search.
+
+    Attributes:
+        build: takes seconds for a large base.
+    """
+
+    build: Callable[[], CompressedBase]
 
 
 class DenseLeg:
     """Vectors by slot. Not thread-safe: one thread owns it.
 
     New vectors land in the delta, which numpy scans. When the delta is as large as ``fold_rows``
-    it becomes part of the base; when the base is as large as ``compress_rows`` it is compressed.
+    it becomes part of the base. When the base is as large as ``compress_rows`` it wants to be
+    compressed, see `compression`; until that is done it goes on as it is.
 
     Args:
         dimension: of the vectors, which must be of unit length.
@@ -22,61 +42,109 @@ class DenseLeg:
     def __init__(self, dimension: int, *, fold_rows: int, compress_rows: int) -> None:
         self._fold_rows = fold_rows
         self._compress_rows = compress_rows
-        self._exact: ExactBase | None = ExactBase(dimension)
-        self._base: Base = self._exact
-        self._base_slots = np.empty(0, dtype=np.int64)
-        self._delta = np.empty((fold_rows, dimension), dtype=np.float32)
-        self._delta_slots = np.empty(fold_rows, dtype=np.int64)
-        self._delta_size = 0
-        self._rows: dict[int, int] = {}
+        self._base: Base = ExactBase(dimension)
+        self._base_slots = Rows(np.int64)
+        self._delta = Rows(np.float32, dimension)
+        self._delta_slots = Rows(np.int64)
+        self._rows = Rows(np.int64)  # by slot; -1 where it has no vector
+        self._compressing = False
 
     def __contains__(self, slot: int) -> bool:
-        return slot in self._rows
+        return self._row(slot) >= 0
 
-    def add(self, slot: int, vector: Vector) -> None:
-        """Adds one vector; a slot is given at most one, ever."""
-        if self._delta_size == self._fold_rows:
+    def __len__(self) -> int:
+        return len(self._base) + len(self._delta)
+
+    def add(self, slots: Sequence[int], vectors: Vector) -> None:
+        """Adds vectors, shape (slots, dimension); a slot is given at most one, ever."""
+        if not slots:
+            return
+        missing = max(slots) + 1 - len(self._rows)
+        if missing > 0:
+            self._rows.extend(np.full(missing, -1))
+        self._rows.all[list(slots)] = np.arange(len(self), len(self) + len(slots))
+        self._delta.extend(vectors)
+        self._delta_slots.extend(slots)
+        if len(self._delta) >= self._fold_rows and not self._compressing:
             self._fold()
-        row = self._delta_size
-        self._delta[row] = vector
-        self._delta_slots[row] = slot
-        self._rows[slot] = len(self._base) + row
-        self._delta_size += 1
 
     def vector(self, slot: int) -> Vector | None:
         """The vector of a slot, or None where it has none yet."""
-        row = self._rows.get(slot)
-        if row is None:
+        row = self._row(slot)
+        if row < 0:
             return None
-        if row < len(self._base):
-            return self._base.vector(row)
-        recent: Vector = self._delta[row - len(self._base)]
-        return recent
+        base = row < len(self._base)
+        held: Vector = self._base.vectors()[row] if base else self._delta.all[row - len(self._base)]
+        return held.copy()
 
-    def search(self, query: Vector, alive: Mask, limit: int) -> Ranking:
-        """The ``limit`` nearest slots among those that ``alive`` marks, by slot number."""
+    def cosines(self, slots: Sequence[int], query: Vector) -> Vector:
+        """The inner product of each slot with the query; NaN where it has no vector yet."""
+        rows = np.array([self._row(slot) for slot in slots], dtype=np.int64)
+        found = np.full(len(rows), np.nan, dtype=np.float32)
+        base = (rows >= 0) & (rows < len(self._base))
+        delta = rows >= len(self._base)
+        found[base] = self._base.vectors()[rows[base]] @ query
+        found[delta] = self._delta.all[rows[delta] - len(self._base)] @ query
+        return found
+
+    def search(self, query: Vector, alive: Mask | None, limit: int) -> Ranking:
+        """The ``limit`` nearest slots.
+
+        Args:
+            query: of unit length.
+            alive: by slot number, which of them may be found; None: all.
+            limit: at most so many.
+        """
         base = self._search_base(query, alive, limit)
-        delta = self._search_delta(query, alive)
-        slots = np.concatenate([base.slots, delta.slots])
-        scores = np.concatenate([base.scores, delta.scores])
-        best = np.argsort(-scores, kind="stable")[:limit]
-        return Ranking(slots[best], scores[best])
+        slots = self._delta_slots.all
+        rows = np.arange(len(slots)) if alive is None else np.flatnonzero(alive[slots])
+        delta = gathered(self._delta.all, rows, query, limit)
+        both = np.concatenate([base.slots, slots[delta.slots]])
+        best = best_of(np.concatenate([base.scores, delta.scores]), limit)
+        return Ranking(both[best.slots], best.scores)
 
-    def _search_base(self, query: Vector, alive: Mask, limit: int) -> Ranking:
+    def compression(self) -> Compression | None:
+        """What makes a large base a compressed one, once; None where there is nothing to do.
+
+        Run its work off the owning thread, then give the result to `compress`. Meanwhile the base
+        stays as it is and everything new is in the delta.
+        """
+        wanted = isinstance(self._base, ExactBase) and len(self._base) >= self._compress_rows
+        if not wanted or self._compressing:
+            return None
+        self._compressing = True
+        vectors = self._base.vectors()  # nothing is added to it until `compress`
+        return Compression(lambda: CompressedBase(vectors))
+
+    def compress(self, base: CompressedBase | None) -> None:
+        """Takes the compressed base over; None where it could not be made."""
+        self._compressing = False
+        if base is not None:
+            self._base = base
+
+    def _search_base(self, query: Vector, alive: Mask | None, limit: int) -> Ranking:
         if len(self._base) == 0:
             return Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
-        found = self._base.search(query, alive[self._base_slots], limit)
-        return Ranking(self._base_slots[found.slots], found.scores)
-
-    def _search_delta(self, query: Vector, alive: Mask) -> Ranking:
-        slots = self._delta_slots[: self._delta_size]
-        found = np.flatnonzero(alive[slots])
-        return Ranking(slots[found], self._delta[: self._delta_size][found] @ query)
+        slots = self._base_slots.all
+        if alive is None:
+            found = self._base.search(query, None, limit)
+            return Ranking(slots[found.slots], found.scores)
+        living = alive[slots]
+        left = int(np.count_nonzero(living))
+        if left >= len(living) * (1 - _FEW_DEAD):
+            found = self._base.search(query, None, _DEAD_AMONG * limit)
+            kept = living[found.slots]
+            if int(np.count_nonzero(kept)) >= min(limit, left):
+                rows = found.slots[kept][:limit]
+                return Ranking(slots[rows], found.scores[kept][:limit])
+        found = self._base.search(query, living, limit)
+        return Ranking(slots[found.slots], found.scores)
 
     def _fold(self) -> None:
-        self._base.add(self._delta[: self._delta_size])
-        self._base_slots = np.concatenate([self._base_slots, self._delta_slots[: self._delta_size]])
-        self._delta_size = 0
-        if self._exact is not None and len(self._exact) >= self._compress_rows:
-            self._base = CompressedBase(self._exact.vectors())
-            self._exact = None
+        self._base.add(self._delta.all)
+        self._base_slots.extend(self._delta_slots.all)
+        self._delta.drop(len(self._delta))
+        self._delta_slots.drop(len(self._delta_slots))
+
+    def _row(self, slot: int) -> int:
+        return int(self._rows.all[slot]) if slot < len(self._rows) else -1

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.index.passage import Selection, Source
+from actors.index.rows import Rows
 
 Mask = npt.NDArray[np.bool_]
 
@@ -20,6 +21,7 @@ class Facet(Enum):
     KIND = "kind"
     STATUS = "status"
     TAG = "tag"
+    ACCESS = "access"
 
 
 class Facets:
@@ -30,11 +32,17 @@ class Facets:
 
     def __init__(self) -> None:
         self._slots: defaultdict[tuple[Facet, str], array[int]] = defaultdict(lambda: array("q"))
+        self._changed_at = Rows(np.float64)
 
     def add(self, source: Source, slots: Sequence[int]) -> None:
         """The slots of a source's passages; a slot is given once, ever."""
         for facet, value in _properties(source):
             self._slots[facet, value].extend(slots)
+        if slots:
+            # Slots are given in order; those that got no source here have no time.
+            missing = slots[-1] + 1 - len(self._changed_at)
+            self._changed_at.extend(np.zeros(missing))
+            self._changed_at.all[list(slots)] = source.changed_at
 
     def allowed(self, selection: Selection, alive: Mask) -> Mask:
         """Those of ``alive`` that the selection admits, its excluded sources apart.
@@ -50,7 +58,20 @@ class Facets:
                 marked[self._of(facet, value)] = True
             marked &= allowed
             allowed = marked
-        return allowed
+        return self._in_time(selection, allowed)
+
+    def _in_time(self, selection: Selection, allowed: Mask) -> Mask:
+        if selection.since is None and selection.until is None:
+            return allowed
+        changed_at = self._changed_at.all
+        marked = np.zeros_like(allowed)
+        within = marked[: len(changed_at)]
+        within[:] = allowed[: len(changed_at)]
+        if selection.since is not None:
+            within &= changed_at >= selection.since
+        if selection.until is not None:
+            within &= changed_at < selection.until
+        return marked
 
     def _of(self, facet: Facet, value: str) -> npt.NDArray[np.int64]:
         """A view: let go of before the next `add`."""
@@ -62,6 +83,7 @@ def _properties(source: Source) -> Iterator[tuple[Facet, str]]:
     yield Facet.TYPE, source.type
     yield Facet.KIND, source.kind
     yield Facet.STATUS, source.status
+    yield Facet.ACCESS, source.access
     for tag in dict.fromkeys(source.tags):
         yield Facet.TAG, tag
 
@@ -72,6 +94,7 @@ def _conditions(selection: Selection) -> Iterator[tuple[Facet, Iterable[str]]]:
         (Facet.TYPE, selection.types),
         (Facet.KIND, selection.kinds),
         (Facet.STATUS, selection.statuses),
+        (Facet.ACCESS, selection.access),
     ):
         if values:
             yield facet, values

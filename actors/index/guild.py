@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.index import fusion, names
-from actors.index.bases import Mask
-from actors.index.dense import DenseLeg
+from actors.index.bases import CompressedBase, Mask
+from actors.index.dense import Compression, DenseLeg
 from actors.index.facets import Facets
 from actors.index.fusion import Legs
 from actors.index.lexical import LexicalLeg, Ranking
@@ -128,6 +128,14 @@ class GuildIndex:
         """Makes the changes visible to the next search."""
         self._lexical.commit()
 
+    def compression(self) -> Compression | None:
+        """See `DenseLeg.compression`."""
+        return self._dense.compression()
+
+    def compress(self, base: CompressedBase | None) -> None:
+        """See `DenseLeg.compress`."""
+        self._dense.compress(base)
+
     def compacted(self) -> "GuildIndex":
         """The same sources without the dead slots, as a new index; commits it."""
         fresh = GuildIndex(
@@ -212,11 +220,12 @@ class GuildIndex:
             lexical: False leaves the lexical leg out.
             dense_weight: share of the dense leg where both are asked.
         """
-        by_words = self._by_words(text, selection) if lexical else _nothing()
+        both = lexical and vector is not None
+        candidates = max(limit, self._candidates) if both else limit
+        by_words = self._by_words(text, selection, candidates) if lexical else _nothing()
         by_meaning = _nothing()
         if vector is not None:
-            alive = self._allowed(selection)
-            by_meaning = self._dense.search(vector, alive, self._candidates)
+            by_meaning = self._dense.search(vector, self._allowed(selection), candidates)
         slots = np.union1d(by_words.slots, by_meaning.slots)
         legs = Legs(
             lexical=_aligned(slots, by_words, missing=0.0),
@@ -240,12 +249,15 @@ class GuildIndex:
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _by_words(self, text: str, selection: Selection) -> Ranking:
-        ranking = self._lexical.search(text, selection, self._candidates)
+    def _by_words(self, text: str, selection: Selection, limit: int) -> Ranking:
+        ranking = self._lexical.search(text, selection, limit)
         alive = self._alive[ranking.slots]  # a removal that is not committed yet holds as well
         return Ranking(ranking.slots[alive], ranking.scores[alive])
 
-    def _allowed(self, selection: Selection) -> Mask:
+    def _allowed(self, selection: Selection) -> Mask | None:
+        """By slot; None where everything may be found."""
+        if selection.everything and self.dead == 0:
+            return None
         allowed = self._facets.allowed(selection, self._alive)
         excluded = [self._entries[one] for one in selection.exclude if one in self._entries]
         if excluded:
@@ -258,10 +270,8 @@ class GuildIndex:
         """Cosines of all candidates, also of those that only the words have proposed."""
         cosines = _aligned(slots, by_meaning, missing=np.nan)
         if vector is not None:
-            for row in np.flatnonzero(np.isnan(cosines)).tolist():
-                known = self._dense.vector(int(slots[row]))
-                if known is not None:
-                    cosines[row] = known @ vector
+            rest = np.isnan(cosines)
+            cosines[rest] = self._dense.cosines(slots[rest].tolist(), vector)
         return cosines
 
     def _new_slot(self, source_id: str, passage: Passage) -> int:
@@ -279,10 +289,14 @@ class GuildIndex:
         return present == [passage.chunk_id for passage in passages]
 
     def _add_vectors(self, slots: Sequence[int], passages: Sequence[Passage]) -> None:
-        for slot, passage in zip(slots, passages, strict=True):
-            if passage.vector is not None and slot not in self._dense:
-                self._dense.add(slot, passage.vector)
-                self._embedded += 1
+        new = [
+            (slot, passage.vector)
+            for slot, passage in zip(slots, passages, strict=True)
+            if passage.vector is not None and slot not in self._dense
+        ]
+        if new:
+            self._dense.add([slot for slot, _ in new], np.stack([vector for _, vector in new]))
+            self._embedded += len(new)
 
     def _with_vector(self, slot: int) -> Passage:
         return replace(self._passages[slot], vector=self._dense.vector(slot))

@@ -37,9 +37,10 @@ class LexicalLeg:
     def __init__(self) -> None:
         builder = tantivy.SchemaBuilder()
         builder.add_unsigned_field("slot", fast=True)
+        builder.add_float_field("changed_at", fast=True)
         for name in FIELDS:
             builder.add_text_field(name, tokenizer_name=_ANALYZER, index_option="freq")
-        for name in ("source", "type", "kind", "status", "tag"):
+        for name in ("source", "type", "kind", "status", "access", "tag"):
             builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
         self._schema = builder.build()
         self._index = tantivy.Index(self._schema)
@@ -64,6 +65,8 @@ class LexicalLeg:
             document.add_text("type", source.type)
             document.add_text("kind", source.kind)
             document.add_text("status", source.status)
+            document.add_text("access", source.access)
+            document.add_float("changed_at", source.changed_at)
             for tag in source.tags:
                 document.add_text("tag", tag)
             writer.add_document(document)
@@ -121,14 +124,32 @@ class LexicalLeg:
         )
 
     def _filters(self, selection: Selection) -> list[tuple[Occur, Query]]:
-        any_of = {"type": selection.types, "kind": selection.kinds, "status": selection.statuses}
+        any_of = {
+            "type": selection.types,
+            "kind": selection.kinds,
+            "status": selection.statuses,
+            "access": selection.access,
+        }
         clauses = [
             (Occur.Must, self._silent(field, values)) for field, values in any_of.items() if values
         ]
         clauses += [(Occur.Must, self._silent("tag", {tag})) for tag in selection.tags]
         if selection.exclude:
             clauses.append((Occur.MustNot, self._silent("source", selection.exclude)))
+        if selection.since is not None or selection.until is not None:
+            clauses.append((Occur.Must, self._in_time(selection.since, selection.until)))
         return clauses
+
+    def _in_time(self, since: float | None, until: float | None) -> Query:
+        within = Query.range_query(
+            self._schema,
+            "changed_at",
+            tantivy.FieldType.Float,
+            since,
+            until,
+            include_upper=until is None,
+        )
+        return Query.const_score_query(within, 0.0)
 
     def _silent(self, field: str, values: Iterable[str]) -> Query:
         """Any of these values, without a say in the score."""

@@ -17,7 +17,9 @@ class Source:
 
     Attributes:
         version: of the source; an older one never replaces a newer one.
-        kind: finer than the type: ``runbook``, ``review``.
+        kind: finer than the type: ``runbook``, ``review``; the category of knowledge.
+        access: who may read it; see the roles.
+        changed_at: seconds since 1970 of its latest change; 0 where nobody said.
         names: names of the alerts that it is about.
         urls: where else it is known; compared with an alert's runbook links.
     """
@@ -33,6 +35,8 @@ class Source:
     names: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     urls: tuple[str, ...] = ()
+    access: str = "public"
+    changed_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,18 +63,23 @@ class Selection:
     Attributes:
         tags: a source must have all of these; of the others, any.
         exclude: ids of sources that must not be found.
+        since: of ``changed_at``, inclusive, in seconds since 1970.
+        until: of ``changed_at``, exclusive.
     """
 
     types: frozenset[SourceType] = frozenset()
     kinds: frozenset[str] = frozenset()
     statuses: frozenset[str] = frozenset()
+    access: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
     exclude: frozenset[str] = frozenset()
+    since: float | None = None
+    until: float | None = None
 
     @property
     def everything(self) -> bool:
         """Whether nothing is left out."""
-        return not (self.types or self.kinds or self.statuses or self.tags or self.exclude)
+        return self == _EVERYTHING
 
     def admits(self, source: Source) -> bool:
         """Whether this source may be found."""
@@ -78,6 +87,12 @@ class Selection:
             (not self.types or source.type in self.types)
             and (not self.kinds or source.kind in self.kinds)
             and (not self.statuses or source.status in self.statuses)
+            and (not self.access or source.access in self.access)
+            and (self.since is None or source.changed_at >= self.since)
+            and (self.until is None or source.changed_at < self.until)
             and self.tags <= set(source.tags)
             and source.source_id not in self.exclude
         )
+
+
+_EVERYTHING = Selection()

@@ -213,7 +213,10 @@ _sources = st.tuples(
     st.sampled_from("abc"),
     st.sampled_from("abc"),
     st.lists(st.sampled_from("abc"), max_size=3),
+    st.sampled_from(["public", "protected"]),
+    st.integers(0, 4),
 )
+_moments = st.none() | st.integers(0, 5).map(float)
 
 
 @settings(max_examples=60, deadline=None)
@@ -224,19 +227,29 @@ _sources = st.tuples(
         types=st.frozensets(st.sampled_from(["document", "task"]), max_size=1),
         kinds=_some,
         statuses=_some,
+        access=st.frozensets(st.sampled_from(["public", "protected"]), max_size=1),
         tags=_some,
+        since=_moments,
+        until=_moments,
         exclude=st.frozensets(st.sampled_from(["s1", "s2", "s99"]), max_size=2),
     ),
 )
 def test_a_filter_leaves_what_it_admits_and_nothing_else(
-    steps: list[tuple[int, str, str, str, list[str]]], selection: Selection
+    steps: list[tuple[int, str, str, str, list[str], str, int]], selection: Selection
 ) -> None:
     index = GuildIndex(DIMENSION, fold_rows=3)
     present: dict[str, Source] = {}
 
-    for version, (number, kind_of, kind, status, tags) in enumerate(steps, start=1):
+    for version, (number, kind_of, kind, status, tags, access, at) in enumerate(steps, start=1):
         one = source(
-            f"s{number}", version, type=kind_of, kind=kind, status=status, tags=tuple(tags)
+            f"s{number}",
+            version,
+            type=kind_of,
+            kind=kind,
+            status=status,
+            tags=tuple(tags),
+            access=access,
+            changed_at=float(at),
         )
         passages = [
             passage(f"{one.source_id}#{version}.{part}", "shared", axis(part)) for part in (0, 1)
@@ -259,8 +272,8 @@ def test_base_and_delta_together_are_exact(count: int, fold_rows: int, seed: int
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     alive = random.random(count) < 0.7
     leg = DenseLeg(DIMENSION, fold_rows=fold_rows, compress_rows=1_000)
-    for slot, vector in enumerate(vectors):
-        leg.add(slot, vector)
+    for slot in range(count):
+        leg.add([slot], vectors[slot : slot + 1])
 
     found = leg.search(vectors[0], alive, limit=5)
 
@@ -276,8 +289,11 @@ def test_a_compressed_base_loses_nothing_that_matters(share: float) -> None:
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     alive = random.random(len(vectors)) < share
     leg = DenseLeg(64, fold_rows=256, compress_rows=512)
-    for slot, vector in enumerate(vectors):
-        leg.add(slot, vector)
+    for start in range(0, len(vectors), 100):
+        leg.add(range(start, start + 100), vectors[start : start + 100])
+    compression = leg.compression()
+    assert compression is not None
+    leg.compress(compression.build())
 
     queries = vectors[:20]
     hits = sum(
