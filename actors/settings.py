@@ -469,6 +469,12 @@ class IndexSettings(_Section):
     tail_hurry_s: float = Field(default=0.01, gt=0, description="poll while a search waits for it")
     max_results: int = Field(default=100, ge=1)
     position_wait_s: float = Field(default=0.5, ge=0)
+    max_position_wait_s: float = Field(
+        default=10.0, ge=0, description="what a search may ask for instead"
+    )
+    removals_timeout_s: float = Field(
+        default=1.0, gt=0, description="then a search says that it may be stale"
+    )
     max_runbook_steps: int = Field(default=20, ge=1, le=100)
     answer_passages: int = Field(default=8, ge=1)
     answer_quotes: int = Field(default=3, ge=1)

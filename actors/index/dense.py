@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from actors.index.bases import Base, CompressedBase, ExactBase, Mask, best_of, gathered
+from actors.index.image import DenseImage
 from actors.index.lexical import Ranking
 from actors.index.passage import Vector
 from actors.index.rows import Rows
@@ -48,6 +49,7 @@ class DenseLeg:
         self._delta_slots = Rows(np.int64)
         self._rows = Rows(np.int64)  # by slot; -1 where it has no vector
         self._compressing = False
+        self._held = 0
 
     def __contains__(self, slot: int) -> bool:
         return self._row(slot) >= 0
@@ -65,7 +67,7 @@ class DenseLeg:
         self._rows.all[list(slots)] = np.arange(len(self), len(self) + len(slots))
         self._delta.extend(vectors)
         self._delta_slots.extend(slots)
-        if len(self._delta) >= self._fold_rows and not self._compressing:
+        if len(self._delta) >= self._fold_rows and not self._held:
             self._fold()
 
     def vector(self, slot: int) -> Vector | None:
@@ -113,14 +115,25 @@ class DenseLeg:
         if not wanted or self._compressing:
             return None
         self._compressing = True
-        vectors = self._base.vectors()  # nothing is added to it until `compress`
+        self._held += 1
+        vectors = self._base.vectors()
         return Compression(lambda: CompressedBase(vectors))
 
     def compress(self, base: CompressedBase | None) -> None:
         """Takes the compressed base over; None where it could not be made."""
         self._compressing = False
+        self._held -= 1
         if base is not None:
             self._base = base
+
+    def image(self) -> DenseImage:
+        """The vectors as they are; until `release` nothing is added to the base."""
+        self._held += 1
+        return DenseImage(self._base.vectors(), self._delta.all.copy(), self._rows.all.copy())
+
+    def release(self) -> None:
+        """One image is not looked at any more."""
+        self._held -= 1
 
     def _search_base(self, query: Vector, alive: Mask | None, limit: int) -> Ranking:
         if len(self._base) == 0:

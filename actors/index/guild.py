@@ -1,16 +1,19 @@
 """One guild's index: what is found in it, by words and by meaning."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from actors.events import SourceType
 from actors.index import fusion, names
 from actors.index.bases import CompressedBase, Mask
 from actors.index.dense import Compression, DenseLeg
 from actors.index.facets import Facets
 from actors.index.fusion import Legs
+from actors.index.image import Image
 from actors.index.lexical import LexicalLeg, Ranking
 from actors.index.passage import Passage, Selection, Source, Vector
 
@@ -81,6 +84,7 @@ class GuildIndex:
         self._facets = Facets()
         self._entries: dict[str, _Entry] = {}
         self._named: dict[str, set[str]] = {}
+        self._statuses: Counter[tuple[SourceType, str]] = Counter()
         self._passages: list[Passage] = []
         self._owners: list[str] = []
         self._alive: Mask = np.zeros(_FIRST_CAPACITY, dtype=np.bool_)
@@ -104,6 +108,7 @@ class GuildIndex:
             self.remove(source.source_id)
         slots = [self._new_slot(source.source_id, passage) for passage in passages]
         self._entries[source.source_id] = _Entry(source, tuple(slots))
+        self._statuses[source.type, source.status] += 1
         for name in names.keys(source):
             self._named.setdefault(name, set()).add(source.source_id)
         self._facets.add(source, slots)
@@ -117,6 +122,10 @@ class GuildIndex:
             return
         self._alive[list(entry.slots)] = False
         self._living -= len(entry.slots)
+        place = entry.source.type, entry.source.status
+        self._statuses[place] -= 1
+        if not self._statuses[place]:
+            del self._statuses[place]
         self._embedded -= sum(slot in self._dense for slot in entry.slots)
         for name in names.keys(entry.source):
             self._named[name].discard(source_id)
@@ -136,18 +145,44 @@ class GuildIndex:
         """See `DenseLeg.compress`."""
         self._dense.compress(base)
 
-    def compacted(self) -> "GuildIndex":
-        """The same sources without the dead slots, as a new index; commits it."""
-        fresh = GuildIndex(
+    def image(self) -> Image:
+        """What it holds now, for another thread to read; `release` it afterwards."""
+        return Image(
+            [(entry.source, entry.slots) for entry in self._entries.values()],
+            self._passages.copy(),
+            self._dense.image(),
+        )
+
+    def release(self) -> None:
+        """The image is not looked at any more."""
+        self._dense.release()
+
+    def fresh(self, image: Image) -> "GuildIndex":
+        """A new index of what the image holds, without dead slots. May run in another thread."""
+        made = GuildIndex(
             self._dimension,
             candidates=self._candidates,
             fold_rows=self._fold_rows,
             compress_rows=self._compress_rows,
         )
-        for entry in self._entries.values():
-            fresh.replace(entry.source, [self._with_vector(slot) for slot in entry.slots])
-        fresh.commit()
-        return fresh
+        for source, passages in image.loaded():
+            made.replace(source, passages)
+        made.commit()
+        if (compression := made.compression()) is not None:
+            made.compress(compression.build())
+        return made
+
+    def overtake(self, image: Image, former: "GuildIndex") -> None:
+        """Takes over what has changed in the former index since the image of it was made."""
+        before = {source.source_id: slots for source, slots in image.sources}
+        for source_id in before.keys() - former._entries.keys():
+            self.remove(source_id)
+        for source_id, entry in former._entries.items():
+            unchanged = before.get(source_id) == entry.slots
+            if unchanged and all(slot in self._dense for slot in self._entries[source_id].slots):
+                continue
+            self.replace(entry.source, [former._with_vector(slot) for slot in entry.slots])
+        self.commit()
 
     # --- asking -------------------------------------------------------------------------------
 
@@ -172,9 +207,9 @@ class GuildIndex:
         """Passages that only the lexical leg can find."""
         return self._living - self._embedded
 
-    def sources(self, selection: Selection) -> Iterator[Source]:
-        """Every source that the selection admits."""
-        return (entry.source for entry in self._entries.values() if selection.admits(entry.source))
+    def statuses(self, source_type: SourceType) -> frozenset[str]:
+        """The statuses that sources of a type have."""
+        return frozenset(status for kind, status in self._statuses if kind == source_type)
 
     def named(self, wanted: Iterable[str], selection: Selection) -> list[Source]:
         """The sources that have one of these names (`names.key`), by id."""
@@ -278,7 +313,7 @@ class GuildIndex:
         slot = len(self._passages)
         if slot == len(self._alive):
             self._alive = np.concatenate([self._alive, np.zeros_like(self._alive)])
-        self._passages.append(replace(passage, vector=None))  # the dense leg holds it
+        self._passages.append(passage.with_vector(None))  # the dense leg holds it
         self._owners.append(source_id)
         self._alive[slot] = True
         self._living += 1
@@ -299,7 +334,7 @@ class GuildIndex:
             self._embedded += len(new)
 
     def _with_vector(self, slot: int) -> Passage:
-        return replace(self._passages[slot], vector=self._dense.vector(slot))
+        return self._passages[slot].with_vector(self._dense.vector(slot))
 
 
 def _nothing() -> Ranking:

@@ -55,6 +55,20 @@ class Passage:
     char_end: int
     vector: Vector | None = None
 
+    def with_vector(self, vector: Vector | None) -> "Passage":
+        """The same passage with another vector."""
+        if vector is self.vector:
+            return self
+        return Passage(
+            chunk_id=self.chunk_id,
+            position=self.position,
+            heading=self.heading,
+            text=self.text,
+            char_start=self.char_start,
+            char_end=self.char_end,
+            vector=vector,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:

@@ -17,7 +17,7 @@ from actors.storage.database import Database
 from actors.storage.inbox import Inbox
 from actors.storage.log import LogReader
 
-_LOG_CONNECTIONS = 1
+_LOG_CONNECTIONS = 2  # the tail, and what searches ask of the log
 
 
 class PoolEmbedder:

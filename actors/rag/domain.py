@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from actors import clock
@@ -20,6 +20,7 @@ MAX_NAMES = 50
 MAX_LABELS = 64
 MAX_METADATA = 64
 MAX_METADATA_CHARS = 16_000
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class Indexed:
         version: of the thing itself, as its own sage counts.
         body: the text that passages are cut from; a document's is kept with its version.
         removed: whether it has left every search.
+        access: who may read it.
+        changed_at: when its latest change happened.
     """
 
     source_id: str
@@ -45,6 +48,8 @@ class Indexed:
     labels: Mapping[str, str] = field(default_factory=dict)
     urls: tuple[str, ...] = ()
     removed: bool = False
+    access: str = "public"
+    changed_at: datetime = BEGINNING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +164,7 @@ def source_of(document: Document) -> Indexed:
         labels=document.labels,
         urls=(document.source_url,) if document.source_url else (),
         removed=document.status == "deleted",
+        changed_at=document.updated_at,
     )
 
 
@@ -220,6 +226,8 @@ def searchable(source: Indexed) -> Source:
         names=source.names,
         labels=source.labels,
         urls=source.urls,
+        access=source.access,
+        changed_at=source.changed_at.timestamp(),
     )
 
 

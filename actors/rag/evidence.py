@@ -107,7 +107,13 @@ def question(query: FindEvidence, max_chars: int) -> Question:
     )
 
 
-def gather(index: GuildIndex, asked: Question, vector: Vector | None, limit: int) -> Lines:
+def gather(
+    index: GuildIndex,
+    asked: Question,
+    vector: Vector | None,
+    limit: int,
+    hidden: frozenset[str] = frozenset(),
+) -> Lines:
     """The best evidence of each kind.
 
     Args:
@@ -116,15 +122,18 @@ def gather(index: GuildIndex, asked: Question, vector: Vector | None, limit: int
         vector: embedding of ``asked.meaning``; None where the embedder does not answer: the
             words are enough to go on.
         limit: lines of each kind.
+        hidden: ids of sources that have left and may still be in the index.
     """
-    others = frozenset({asked.incident_id})
-    tasks = {source.status for source in index.sources(Selection(types=frozenset({"task"})))}
+    others = hidden | {asked.incident_id}
+    unfinished = index.statuses("task") - _DONE
     kinds = {
         "similar": Selection(types=frozenset({"incident", "knowledge"}), exclude=others),
-        "runbooks": Selection(types=frozenset({"document"}), kinds=frozenset({"runbook"})),
-        "open_work": Selection(types=frozenset({"task"}), statuses=frozenset(tasks - _DONE)),
+        "runbooks": Selection(
+            types=frozenset({"document"}), kinds=frozenset({"runbook"}), exclude=hidden
+        ),
+        "open_work": Selection(types=frozenset({"task"}), statuses=unfinished, exclude=hidden),
     }
-    if not tasks - _DONE:
+    if not unfinished:
         del kinds["open_work"]
     found = {name: _lines(index, asked, vector, which, limit) for name, which in kinds.items()}
     return Lines(found["similar"], found["runbooks"], found.get("open_work", ()))

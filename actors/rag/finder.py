@@ -1,11 +1,15 @@
 """The asking half of the RAG sage: search, evidence, answers."""
 
+import asyncio
 from collections.abc import Sequence
 
+import numpy as np
+
+from actors.embedding.model import DIMENSION
 from actors.errors import DependencyUnavailable, ValidationError
 from actors.events import Evidence, RunbookStep
 from actors.index.guild import Found, GuildIndex
-from actors.index.passage import Selection
+from actors.index.passage import Selection, Vector
 from actors.rag import answers, evidence, runbook
 from actors.rag.embedder import Embedder, vector_or_none
 from actors.rag.library import Library
@@ -23,8 +27,9 @@ from actors.rag.messages import (
     SearchHits,
     SearchMode,
 )
+from actors.rag.removals import Removals
 from actors.rag.store import RagStore
-from actors.runtime.message import Context, GuildId, Position
+from actors.runtime.message import GuildId
 from actors.settings import IndexSettings
 
 _MAX_LINES = 50
@@ -44,6 +49,7 @@ class Finder:
         self._library = library
         self._embedder = embedder
         self._settings = settings
+        self._removals = Removals(library, settings.removals_timeout_s)
 
     async def search(self, query: Search) -> SearchHits:
         """The best passages.
@@ -53,12 +59,14 @@ class Finder:
             StaleIndex: the index has not reached ``min_position``.
             DependencyUnavailable: a dense search, and no embedder answers.
         """
-        self._check(query.text)
+        if query.vector is None or query.mode in {SearchMode.LEXICAL, SearchMode.HYBRID}:
+            self._check(query.text)
         if not 1 <= query.top_k <= self._settings.max_results:
             raise ValidationError("top_k", f"1 to {self._settings.max_results}")
-        return await self._hits(
-            query.text, query.mode, query.filters, query.top_k, query.min_position, query.context
-        )
+        given = None if query.vector is None else _given(query.vector)
+        if query.mode is SearchMode.EXACT:
+            return await self._exact(query, given)
+        return await self._hits(query, given)
 
     async def find_evidence(self, query: FindEvidence) -> EvidenceFound:
         """The dossier of an incident.
@@ -71,11 +79,15 @@ class Finder:
             raise ValidationError("limit", f"1 to {_MAX_LINES}")
         asked = evidence.question(query, self._settings.max_query_chars)
         timeout_s = self._settings.query_embed_timeout_s
-        vector = await vector_or_none(self._embedder, asked.meaning, query.context, timeout_s)
-        await self._library.reach(query.min_position)
         guild_id = query.context.caller.guild_id
+        vector, left, _ = await asyncio.gather(
+            vector_or_none(self._embedder, asked.meaning, query.context, timeout_s),
+            self._removals.of(guild_id),
+            self._library.reach(guild_id, query.min_position),
+        )
+        hidden = left.source_ids
         lines = await self._library.ask(
-            guild_id, lambda index: evidence.gather(index, asked, vector, query.limit)
+            guild_id, lambda index: evidence.gather(index, asked, vector, query.limit, hidden)
         )
         best, steps = await self._runbook(guild_id, lines.runbooks)
         return EvidenceFound(
@@ -94,14 +106,14 @@ class Finder:
             StaleIndex: the index has not reached ``min_position``.
         """
         self._check(query.question)
-        limit = self._settings.answer_passages
         found = await self._hits(
-            query.question,
-            SearchMode.HYBRID,
-            query.filters,
-            limit,
-            query.min_position,
-            query.context,
+            Search(
+                context=query.context,
+                text=query.question,
+                filters=query.filters,
+                top_k=self._settings.answer_passages,
+                min_position=query.min_position,
+            )
         )
         guild_id = query.context.caller.guild_id
         quotes = await self._library.ask(
@@ -126,45 +138,48 @@ class Finder:
         """How far this member is; answers while the index is being loaded."""
         if self._library.position is None:
             return IndexStatus(
-                state="initializing", position=None, sources=0, passages=0, dense_pending=0
+                state="initializing",
+                position=None,
+                dense_position=None,
+                sources=0,
+                passages=0,
+                dense_pending=0,
             )
+        guild_id = query.context.caller.guild_id
         sources, passages, pending = await self._library.ask(
-            query.context.caller.guild_id,
-            lambda index: (len(index), index.passages, index.without_vector),
+            guild_id, lambda index: (len(index), index.passages, index.without_vector)
         )
         return IndexStatus(
             state="ready",
             position=self._library.position,
+            dense_position=self._library.dense_position(guild_id),
             sources=sources,
             passages=passages,
             dense_pending=pending,
         )
 
-    async def _hits(
-        self,
-        text: str,
-        mode: SearchMode,
-        filters: Filters,
-        limit: int,
-        min_position: Position | None,
-        context: Context,
-    ) -> SearchHits:
-        vector = None
-        if mode is not SearchMode.LEXICAL:
-            timeout_s = self._settings.query_embed_timeout_s
-            vector = await vector_or_none(self._embedder, text, context, timeout_s)
-            if vector is None and mode is SearchMode.DENSE:
-                raise DependencyUnavailable("the embedder")
-        await self._library.reach(min_position)
+    async def _hits(self, query: Search, given: Vector | None = None) -> SearchHits:
+        guild_id, mode = query.context.caller.guild_id, query.mode
+        vector, left, _ = await asyncio.gather(
+            self._vector(query, given),
+            self._removals.of(guild_id),
+            self._library.reach(
+                guild_id,
+                query.min_position,
+                dense=query.dense_too,
+                timeout_s=_bounded(query.wait_s, self._settings.max_position_wait_s),
+            ),
+        )
+        selection = _selection(query.filters, left.source_ids)
         position = self._library.position
         findings, pending = await self._library.ask(
-            context.caller.guild_id,
+            guild_id,
             lambda index: (
                 index.search(
-                    text,
+                    query.text,
                     vector,
-                    selection=_selection(filters),
-                    limit=limit,
+                    selection=selection,
+                    limit=query.top_k,
                     lexical=mode is not SearchMode.DENSE,
                 ),
                 index.without_vector,
@@ -173,9 +188,39 @@ class Finder:
         return SearchHits(
             hits=tuple(map(_hit, findings.found)),
             position=position,
+            dense_position=self._library.dense_position(guild_id),
             dense_pending=pending,
             dense_weight=findings.dense_weight,
+            stale=not left.known,
         )
+
+    async def _exact(self, query: Search, given: Vector | None) -> SearchHits:
+        """From the database alone: everything that is committed, compared one by one."""
+        guild_id = query.context.caller.guild_id
+        vector = await self._vector(query, given)
+        assert vector is not None  # noqa: S101  # no vector is an error in this mode
+        hits = await self._store.exact(guild_id, vector, query.filters, query.top_k)
+        return SearchHits(
+            hits=tuple(hits),
+            position=self._library.position,
+            dense_position=self._library.dense_position(guild_id),
+            dense_pending=0,
+            dense_weight=1.0,
+        )
+
+    async def _vector(self, query: Search, given: Vector | None) -> Vector | None:
+        """What the dense leg is asked with; None where it is left out.
+
+        Raises:
+            DependencyUnavailable: there is no embedder, and the words alone are no answer.
+        """
+        if given is not None or query.mode is SearchMode.LEXICAL:
+            return given
+        timeout_s = self._settings.query_embed_timeout_s
+        vector = await vector_or_none(self._embedder, query.text, query.context, timeout_s)
+        if vector is None and query.mode is not SearchMode.HYBRID:
+            raise DependencyUnavailable("the embedder")
+        return vector
 
     def _quotes(
         self, index: GuildIndex, question: str, hits: Sequence[Hit]
@@ -205,13 +250,36 @@ class Finder:
             raise ValidationError("text", f"at most {self._settings.max_query_chars} characters")
 
 
-def _selection(filters: Filters) -> Selection:
+def _given(sent: bytes) -> Vector:
+    """The caller's vector, of unit length.
+
+    Raises:
+        ValidationError: another dimension, no length, or not finite.
+    """
+    if len(sent) != 4 * DIMENSION:
+        raise ValidationError("vector", f"{DIMENSION} numbers are needed")
+    vector = np.frombuffer(sent, dtype="<f4").astype(np.float32)
+    length = float(np.linalg.norm(vector))
+    if not np.isfinite(length) or length == 0.0:
+        raise ValidationError("vector", "must be finite and have a length")
+    unit: Vector = vector / length
+    return unit
+
+
+def _bounded(wanted: float | None, most: float) -> float | None:
+    return None if wanted is None else min(wanted, most)
+
+
+def _selection(filters: Filters, hidden: frozenset[str]) -> Selection:
     return Selection(
         types=filters.types,
         kinds=filters.kinds,
         statuses=filters.statuses,
+        access=filters.access,
         tags=filters.tags,
-        exclude=filters.exclude,
+        exclude=filters.exclude | hidden,
+        since=None if filters.since is None else filters.since.timestamp(),
+        until=None if filters.until is None else filters.until.timestamp(),
     )
 
 

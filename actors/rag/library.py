@@ -1,29 +1,27 @@
-"""Every guild's index in one member: loaded at start, then kept up with the log.
-
-One thread owns the indexes, so nothing is searched while it changes, and the event loop is never
-held up by a search.
-"""
+"""Every guild's index in one member: loaded at start, then kept up with the log."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import structlog
 
 from actors import events
-from actors.embedding.model import DIMENSION
 from actors.errors import DependencyUnavailable, ElderGuildError, StaleIndex
 from actors.events import StoredEvent
 from actors.index.guild import GuildIndex
 from actors.index.passage import Passage
 from actors.rag import domain, projection
+from actors.rag.dense_backlog import DenseBacklog
 from actors.rag.domain import Indexed
+from actors.rag.indexes import Indexes
 from actors.rag.store import Loaded, RagStore
 from actors.runtime.message import GuildId, Position
 from actors.settings import IndexSettings
-from actors.storage.log import Page
+from actors.storage.frontier import Frontier
+from actors.storage.log import Advance, Page
+from actors.storage.unread import Mention
 
 _log = structlog.get_logger("elders_guild.rag")
 _T = TypeVar("_T")
@@ -32,10 +30,22 @@ _OTHERS = ("sage.knowledge.", "sage.incident.", "sage.task.")
 
 
 class Log(Protocol):
-    """The event log, across guilds, in an order in which nothing appears behind the reader."""
+    """The event log, across guilds."""
 
-    async def scan(self, after: Position, limit: int) -> Page:
-        """The next stretch behind ``after``."""
+    async def advance(self, frontiers: Sequence[Frontier], limit: int) -> Sequence[Advance]:
+        """Everything visible behind each frontier."""
+        ...
+
+    async def ahead(
+        self, guild_id: GuildId, frontier: Frontier, upto: Position, limit: int
+    ) -> Page:
+        """What one guild has at or below ``upto`` that the frontier does not cover."""
+        ...
+
+    async def mentions(
+        self, frontier: Frontier, types: Collection[str], limit: int
+    ) -> Sequence[Mention]:
+        """The events of these types that the frontier does not cover."""
         ...
 
     async def end(self) -> Position:
@@ -56,22 +66,29 @@ class Library:
         self._store = store
         self._log = log
         self._settings = settings
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
-        self._indexes: dict[GuildId, GuildIndex] = {}
-        self._position: Position | None = None
+        self._indexes = Indexes(settings)
+        self._dense: defaultdict[GuildId, DenseBacklog] = defaultdict(DenseBacklog)
+        self._frontier: Frontier | None = None
         self._advanced = asyncio.Condition()
+        self._changing = asyncio.Lock()
+        self._removed_ahead: set[Position] = set()
         self._waiting = 0
         self._hurry = asyncio.Event()
 
     @property
     def position(self) -> Position | None:
         """Everything up to here is searchable by its words; None: not loaded yet."""
-        return self._position
+        return None if self._frontier is None else self._frontier.settled
+
+    def dense_position(self, guild_id: GuildId) -> Position | None:
+        """Everything of the guild up to here is searchable by its meaning, too."""
+        position = self.position
+        return None if position is None else self._dense[guild_id].reached(position)
 
     @property
     def guilds(self) -> tuple[GuildId, ...]:
         """The guilds that have anything to find."""
-        return tuple(self._indexes)
+        return self._indexes.guilds
 
     async def ask(self, guild_id: GuildId, work: Callable[[GuildIndex], _T]) -> _T:
         """Runs ``work`` on a guild's index, on the thread that owns it.
@@ -79,36 +96,66 @@ class Library:
         Raises:
             DependencyUnavailable: the indexes are not loaded yet.
         """
-        if self._position is None:
+        if self._frontier is None:
             raise DependencyUnavailable("the index")
-        return await self._on_thread(lambda: work(self._index(guild_id)))
+        return await self._indexes.ask(guild_id, work)
 
-    async def reach(self, wanted: Position | None) -> None:
-        """Waits until everything up to ``wanted`` is searchable by its words.
+    async def removed(self) -> Mapping[GuildId, frozenset[str]]:
+        """Ids of the sources that have left by now and that the indexes may still hold.
 
         Raises:
-            StaleIndex: it took longer than ``position_wait_s``.
+            DependencyUnavailable: the log cannot be asked, or the indexes are not loaded yet.
         """
-        if wanted is None or (self._position is not None and self._position >= wanted):
+        if self._frontier is None:
+            raise DependencyUnavailable("the index")
+        gone: defaultdict[GuildId, set[str]] = defaultdict(set)
+        for one in await self._log.mentions(
+            self._frontier, projection.REMOVALS, self._settings.tail_batch
+        ):
+            if one.position not in self._removed_ahead:
+                gone[one.guild_id].add(projection.source_id_of(one.aggregate_id))
+        return {guild_id: frozenset(ids) for guild_id, ids in gone.items()}
+
+    async def reach(
+        self,
+        guild_id: GuildId,
+        wanted: Position | None,
+        *,
+        dense: bool = False,
+        timeout_s: float | None = None,
+    ) -> None:
+        """Waits until everything of the guild up to ``wanted`` is searchable.
+
+        What is not there in time, because others have written much, is read out of turn.
+
+        Args:
+            guild_id: whose.
+            wanted: of a write; None: whatever there is.
+            dense: by its meaning as well.
+            timeout_s: instead of ``position_wait_s``.
+
+        Raises:
+            StaleIndex: it took longer.
+        """
+        if wanted is None:
             return
-        self._waiting += 1
-        self._hurry.set()
-        try:
-            async with asyncio.timeout(self._settings.position_wait_s), self._advanced:
-                await self._advanced.wait_for(
-                    lambda: self._position is not None and self._position >= wanted
-                )
-        except TimeoutError:
-            raise StaleIndex(str(wanted), str(self._position)) from None
-        finally:
-            self._waiting -= 1
+        patience_s = self._settings.position_wait_s if timeout_s is None else timeout_s
+        if await self._waited(lambda: self._has(guild_id, wanted, dense), patience_s):
+            return
+        ahead = not self._covers(wanted) and await self._fetch_ahead(guild_id, wanted)
+        if ahead and not (dense and not self._dense[guild_id].has(wanted)):
+            return
+        reached = self.dense_position(guild_id) if dense else self.position
+        raise StaleIndex(str(wanted), str(reached))
 
     async def load(self) -> None:
         """Reads every guild's passages; what changes meanwhile is read again by `follow`."""
         start = await self._log.end()
         for guild_id in await self._store.guilds():
-            await self._load_guild(guild_id)
-        await self._advance(start)
+            await self._load_guild(guild_id, start)
+        for guild_id in self.guilds:
+            await self._indexes.tend(guild_id)
+        await self._advance(Frontier.at(start))
         _log.info("index_loaded", guilds=len(self._indexes), position=str(start))
 
     async def follow(self) -> None:
@@ -127,50 +174,97 @@ class Library:
 
     async def catch_up(self) -> bool:
         """Applies the next batch of events; whether there may be more."""
-        after = self._position
-        if after is None:
+        frontier = self._frontier
+        if frontier is None:
             raise DependencyUnavailable("the index")
-        page = await self._log.scan(after, self._settings.tail_batch)
+        (page,) = await self._log.advance([frontier], self._settings.tail_batch)
         by_guild: dict[GuildId, list[StoredEvent]] = {}
         for event in page.events:
             by_guild.setdefault(event.guild_id, []).append(event)
         for guild_id, found in by_guild.items():
             await self._apply(guild_id, found)
-        await self._advance(page.end)
+            await self._indexes.tend(guild_id)
+        await self._advance(page.frontier)
         return page.full
 
     async def close(self) -> None:
-        """Ends the index thread; running work is finished."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Ends the index threads; running work is finished."""
+        await self._indexes.close()
 
-    async def _load_guild(self, guild_id: GuildId) -> None:
+    async def _load_guild(self, guild_id: GuildId, start: Position) -> None:
         after = ""
         while True:
             page = await self._store.page(guild_id, after, self._settings.load_page)
-            await self._on_thread(partial(self._put, guild_id, page))
-            if len(page) < self._settings.load_page:
+            last = len(page) < self._settings.load_page
+            await self._indexes.put(guild_id, page, visible=last)
+            self._note(guild_id, page, {source.source_id: start for source, _ in page})
+            if last:
                 return
             after = page[-1][0].source_id
+
+    def _has(self, guild_id: GuildId, wanted: Position, dense: bool) -> bool:
+        return self._covers(wanted) and (not dense or self._dense[guild_id].has(wanted))
+
+    def _covers(self, wanted: Position) -> bool:
+        return self._frontier is not None and self._frontier.covers(wanted)
+
+    async def _waited(self, done: Callable[[], bool], patience_s: float) -> bool:
+        if done():
+            return True
+        self._waiting += 1
+        self._hurry.set()
+        try:
+            async with asyncio.timeout(patience_s), self._advanced:
+                await self._advanced.wait_for(done)
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
+        return True
+
+    async def _fetch_ahead(self, guild_id: GuildId, wanted: Position) -> bool:
+        """Applies what the guild wrote up to ``wanted`` before its turn; False: it is too much.
+
+        Vectors come with it from the database, so both legs are exact for it.
+        """
+        frontier = self._frontier
+        if frontier is None or wanted.epoch != frontier.upto.epoch:
+            return False
+        page = await self._log.ahead(guild_id, frontier, wanted, self._settings.tail_batch)
+        if page.full or not page.events or page.events[-1].position.xid < wanted.xid:
+            return False  # the last: nobody has written that position
+        await self._apply(guild_id, page.events)
+        self._removed_ahead.update(
+            event.position for event in page.events if event.type in projection.REMOVALS
+        )
+        return True
 
     async def _apply(self, guild_id: GuildId, batch: Sequence[StoredEvent]) -> None:
         """Own events say which rows to read; the others' are applied as they will be stored.
 
         So a task is found at the position of its creation, and not only when the router has
-        brought it to the RAG pool.
+        brought it to the RAG pool. A source that has left and come back is read again: the rows
+        may be ahead of the events, never behind.
         """
-        stored, removed = _announced(batch)
-        ahead, present = await self._ahead(guild_id, batch)
-        stored |= present - removed
-        loaded = await self._store.load(guild_id, sorted(stored)) if stored else []
-        gone = (stored | removed) - {source.source_id for source, _ in loaded}
-        early: list[Loaded] = []
-        for source_id, source in ahead.items():
-            if source.removed:
-                gone.add(source_id)
-            else:
-                early.append((domain.searchable(source), self._passages_of(source, batch)))
-        if loaded or gone or early:
-            await self._on_thread(lambda: self._put(guild_id, [*loaded, *early], gone))
+        async with self._changing:  # both the tail and those who read ahead of it come here
+            own = {
+                event.payload.source_id: event.position
+                for event in batch
+                if isinstance(event.payload, events.DocumentIndexed | events.DocumentDeleted)
+            }
+            ahead, present = await self._ahead(guild_id, batch)
+            others = {event.aggregate_id: event.position for event in batch}
+            wanted = own.keys() | present
+            loaded = await self._store.load(guild_id, sorted(wanted)) if wanted else []
+            gone = wanted - {source.source_id for source, _ in loaded}
+            early: list[Loaded] = []
+            for source_id, source in ahead.items():
+                if source.removed:
+                    gone.add(source_id)
+                else:
+                    early.append((domain.searchable(source), self._passages_of(source, batch)))
+            if loaded or gone or early:
+                await self._put(guild_id, [*loaded, *early], others | own, gone)
 
     async def _ahead(
         self, guild_id: GuildId, batch: Sequence[StoredEvent]
@@ -208,33 +302,37 @@ class Library:
             for chunk in domain.chunks(source, self._settings.chunk_max_words, at)
         ]
 
-    def _index(self, guild_id: GuildId) -> GuildIndex:
-        index = self._indexes.get(guild_id)
-        if index is None:
-            index = GuildIndex(
-                DIMENSION,
-                candidates=self._settings.candidates,
-                fold_rows=self._settings.fold_rows,
-                compress_rows=self._settings.compress_rows,
-            )
-            self._indexes[guild_id] = index
-        return index
+    async def _put(
+        self,
+        guild_id: GuildId,
+        loaded: Sequence[Loaded],
+        positions: Mapping[str, Position],
+        gone: Collection[str] = (),
+    ) -> None:
+        """Into the index, and who waits for a vector is noted with the position of its cause."""
+        await self._indexes.put(guild_id, loaded, gone)
+        self._note(guild_id, loaded, positions, gone)
 
-    def _put(self, guild_id: GuildId, loaded: Sequence[Loaded], gone: Iterable[str] = ()) -> None:
-        index = self._index(guild_id)
+    def _note(
+        self,
+        guild_id: GuildId,
+        loaded: Sequence[Loaded],
+        positions: Mapping[str, Position],
+        gone: Collection[str] = (),
+    ) -> None:
+        dense = self._dense[guild_id]
         for source_id in gone:
-            index.remove(source_id)
+            dense.done(source_id)
         for source, passages in loaded:
-            index.replace(source, passages)
-        index.commit()
-        if index.dead > self._settings.max_dead_share * max(
-            index.passages, self._settings.load_page
-        ):
-            self._indexes[guild_id] = index.compacted()
+            if all(passage.vector is not None for passage in passages):
+                dense.done(source.source_id)
+            else:
+                dense.waits(source.source_id, positions[source.source_id])
 
-    async def _advance(self, position: Position) -> None:
+    async def _advance(self, frontier: Frontier) -> None:
+        self._removed_ahead = {one for one in self._removed_ahead if not frontier.covers(one)}
         async with self._advanced:
-            self._position = position
+            self._frontier = frontier
             self._advanced.notify_all()
 
     async def _pause(self) -> None:
@@ -248,21 +346,3 @@ class Library:
                 await self._hurry.wait()
         except TimeoutError:
             return
-
-    async def _on_thread(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-
-def _announced(batch: Sequence[StoredEvent]) -> tuple[set[str], set[str]]:
-    """Ids of the sources that were stored, and of those that left, by their last event."""
-    stored: set[str] = set()
-    removed: set[str] = set()
-    for event in batch:
-        match event.payload:
-            case events.DocumentIndexed(source_id=source_id):
-                stored.add(source_id)
-                removed.discard(source_id)
-            case events.DocumentDeleted(source_id=source_id):
-                removed.add(source_id)
-                stored.discard(source_id)
-    return stored, removed

@@ -13,11 +13,12 @@ ContentType = Literal["text/markdown", "text/plain"]
 
 
 class SearchMode(enum.StrEnum):
-    """Which halves of the index are asked."""
+    """Which halves of the index are asked; exact compares with every vector in the database."""
 
     LEXICAL = "lexical"
     DENSE = "dense"
     HYBRID = "hybrid"
+    EXACT = "exact"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,15 +128,21 @@ class Filters:
         types: any of these four kinds of source.
         kinds: any of these, such as ``runbook``.
         statuses: any of these statuses of the source, such as ``pending`` of a task.
+        access: any of these access levels of the source.
         tags: all of these.
         exclude: ids of sources that must not be found.
+        since: changed at this moment or later.
+        until: changed before this moment.
     """
 
     types: frozenset[SourceType] = frozenset()
     kinds: frozenset[str] = frozenset()
     statuses: frozenset[str] = frozenset()
+    access: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
     exclude: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,30 +185,41 @@ class SearchHits:
 
     Attributes:
         position: how far into the log the answering index had read.
+        dense_position: up to where everything has its vector.
+        stale: the database could not be asked what has left meanwhile.
         dense_pending: passages of this guild that are not embedded yet.
         dense_weight: share of the dense leg in the scores, 0 to 1.
     """
 
     hits: tuple[Hit, ...]
     position: Position | None
+    dense_position: Position | None
     dense_pending: int
     dense_weight: float
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search(Query[SearchHits]):
-    """The passages nearest to a text, over all four kinds of source.
+    """The passages nearest to a text or a vector, over all four kinds of source.
 
     Attributes:
+        text: what is asked; may be empty where a vector is given and no words are looked for.
+        vector: instead of the text's own embedding, of the model in use; little-endian float32.
         min_position: the answer must know everything up to here; waits a little, else
             `StaleIndex`.
+        dense_too: and it must know it by its meaning as well.
+        wait_s: instead of the setting; at most ``index.max_position_wait_s``.
     """
 
-    text: str
+    text: str = ""
+    vector: bytes | None = None
     mode: SearchMode = SearchMode.HYBRID
     filters: Filters = Filters()
     top_k: int = 10
     min_position: Position | None = None
+    dense_too: bool = False
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,10 +312,16 @@ class Ask(Query[Answer]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexStatus:
-    """How far the answering member's index of this guild is."""
+    """How far the answering member's index of this guild is.
+
+    Attributes:
+        position: searchable by words up to here.
+        dense_position: and by meaning.
+    """
 
     state: Literal["initializing", "ready"]
     position: Position | None
+    dense_position: Position | None
     sources: int
     passages: int
     dense_pending: int

@@ -12,7 +12,7 @@ from actors.events import DocumentIndexed
 from actors.index.passage import Passage, Vector
 from actors.rag import domain, sql
 from actors.rag.domain import Indexed
-from actors.rag.messages import Document
+from actors.rag.messages import Document, Filters, Hit, LegScore
 from actors.rag.store import Change, Loaded, Pending
 from actors.runtime.message import Command, GuildId, ReplyT
 from actors.storage import inbox, outbox
@@ -125,6 +125,27 @@ class PostgresRagStore:
                 list(source_ids),
             )
             return await _with_passages(tx, guild_id, rows)
+
+    async def exact(
+        self, guild_id: GuildId, vector: Vector, filters: Filters, limit: int
+    ) -> list[Hit]:
+        """See `RagStore.exact`."""
+        async with self._database.read(guild_id) as tx:
+            rows = await tx.fetch(
+                sql.EXACT,
+                guild_id,
+                json.dumps(vector.tolist()),
+                limit,
+                list(filters.types),
+                list(filters.kinds),
+                list(filters.statuses),
+                list(filters.access),
+                list(filters.tags),
+                list(filters.exclude),
+                filters.since,
+                filters.until,
+            )
+        return [_exact_hit(rank, row) for rank, row in enumerate(rows, start=1)]
 
     async def claim(self, guild_id: GuildId, limit: int, claim_s: float) -> list[Pending]:
         """See `RagStore.claim`."""
@@ -249,6 +270,8 @@ async def _put_source(tx: Transaction, cause: Command[Any], change: Change) -> N
         json.dumps(dict(source.labels)),
         list(source.urls),
         source.removed,
+        source.access,
+        source.changed_at,
     )
     if index_version is None:
         raise VersionConflict(source.type, source.source_id)
@@ -316,6 +339,27 @@ def _indexed(row: asyncpg.Record) -> Indexed:
         labels=json.loads(row["labels"]),
         urls=tuple(row["urls"]),
         removed=row["removed"],
+        access=row["access_level"],
+        changed_at=row["changed_at"],
+    )
+
+
+def _exact_hit(rank: int, row: asyncpg.Record) -> Hit:
+    score = round(row["score"], 4)
+    return Hit(
+        type=row["source_type"],
+        id=row["source_id"],
+        external_id=row["external_id"],
+        version=row["source_version"],
+        chunk_id=row["chunk_id"],
+        kind=row["kind"],
+        title=row["title"],
+        heading=row["heading"],
+        text=row["body"],
+        score=score,
+        legs={"dense": LegScore(rank=rank, score=score)},
+        char_start=row["char_start"],
+        char_end=row["char_end"],
     )
 
 

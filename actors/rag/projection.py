@@ -15,6 +15,21 @@ _HIDDEN_STATUS = frozenset({"deleted", "archived", "inactive"})
 _OPEN_ACCESS = frozenset({"public", "protected"})  # search asks nobody for a personal permission
 _ALERT_LINES = 50
 
+REMOVALS = ("sage.rag.document.deleted", "sage.knowledge.deleted", "sage.task.deleted")
+"""Types of the events by which a source leaves every search."""
+
+_INDEX_ENTRY = "/index"
+
+
+def index_entry(source_id: str) -> str:
+    """The aggregate of a source's passages, which has versions of its own."""
+    return f"{source_id}{_INDEX_ENTRY}"
+
+
+def source_id_of(aggregate_id: str) -> str:
+    """The source that an event of it, or of its passages, is about."""
+    return aggregate_id.removesuffix(_INDEX_ENTRY)
+
 
 def project(before: Indexed | None, event: StoredEvent, max_chars: int) -> Indexed | None:
     """The source after the event; None where search has nothing to do with it.
@@ -30,7 +45,13 @@ def project(before: Indexed | None, event: StoredEvent, max_chars: int) -> Index
     if after is None:
         return None
     body = after.body[:max_chars]
-    return replace(after, title=after.title[:MAX_TITLE], body=body, version=event.aggregate_version)
+    return replace(
+        after,
+        title=after.title[:MAX_TITLE],
+        body=body,
+        version=event.aggregate_version,
+        changed_at=event.occurred_at,
+    )
 
 
 def _apply(before: Indexed | None, event: StoredEvent) -> Indexed | None:
@@ -62,6 +83,7 @@ def _knowledge(entity: events.KnowledgeCreated) -> Indexed:
         names=entity.alert_names[:MAX_NAMES],
         labels=entity.labels,
         removed=entity.status in _HIDDEN_STATUS or entity.access_level not in _OPEN_ACCESS,
+        access=entity.access_level,
     )
 
 

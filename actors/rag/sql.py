@@ -27,14 +27,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13::jsonb, $1
 
 PUT_SOURCE = """
 INSERT INTO sources (guild_id, source_id, source_type, source_version, index_version, external_id,
-                     title, body, kind, status, tags, alert_names, labels, urls, removed)
-VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13, $14)
+                     title, body, kind, status, tags, alert_names, labels, urls, removed,
+                     access_level, changed_at)
+VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15, $16)
 ON CONFLICT (guild_id, source_id) DO UPDATE
 SET source_version = excluded.source_version, index_version = sources.index_version + 1,
     external_id = excluded.external_id, title = excluded.title, body = excluded.body,
     kind = excluded.kind, status = excluded.status, tags = excluded.tags,
     alert_names = excluded.alert_names, labels = excluded.labels, urls = excluded.urls,
-    removed = excluded.removed
+    removed = excluded.removed, access_level = excluded.access_level,
+    changed_at = excluded.changed_at
 WHERE sources.source_version < excluded.source_version
 RETURNING index_version
 """
@@ -59,13 +61,40 @@ LEFT JOIN kept USING (embedded_text)
 
 SOURCE = """
 SELECT source_id, source_type, source_version, external_id, title, kind, status, tags, alert_names,
-       labels, urls, removed
+       labels, urls, removed, access_level, changed_at
 """
 
 CHUNKS = """
 SELECT source_id, chunk_id, position, heading, body, char_start, char_end,
        vector_send(embedding) AS embedding
 FROM chunks WHERE guild_id = $1 AND source_id = ANY($2) ORDER BY source_id, position
+"""
+
+# The distances first, of all that the filters leave: no index could be used on the way, and none
+# can lose a row. The texts are read for the best alone.
+EXACT = """
+WITH compared AS MATERIALIZED (
+    SELECT chunks.chunk_id, (chunks.embedding <#> $2::vector) * -1 AS score
+    FROM chunks JOIN sources USING (guild_id, source_id)
+    WHERE chunks.guild_id = $1 AND chunks.embedding IS NOT NULL AND NOT sources.removed
+      AND ($4::text[] = '{}' OR sources.source_type = ANY($4))
+      AND ($5::text[] = '{}' OR sources.kind = ANY($5))
+      AND ($6::text[] = '{}' OR sources.status = ANY($6))
+      AND ($7::text[] = '{}' OR sources.access_level = ANY($7))
+      AND sources.tags @> $8::text[]
+      AND NOT sources.source_id = ANY($9::text[])
+      AND ($10::timestamptz IS NULL OR sources.changed_at >= $10)
+      AND ($11::timestamptz IS NULL OR sources.changed_at < $11)
+), best AS (
+    SELECT * FROM compared ORDER BY score DESC, chunk_id LIMIT $3
+)
+SELECT best.score, chunks.chunk_id, chunks.heading, chunks.body, chunks.char_start, chunks.char_end,
+       sources.source_id, sources.source_type, sources.source_version, sources.external_id,
+       sources.kind, sources.title
+FROM best
+JOIN chunks ON chunks.guild_id = $1 AND chunks.chunk_id = best.chunk_id
+JOIN sources ON sources.guild_id = $1 AND sources.source_id = chunks.source_id
+ORDER BY best.score DESC, chunks.chunk_id
 """
 
 # A claim, not a lock: an open transaction would hold back every reader of the log.

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from actors.index.passage import Passage, Source
+from actors.index.passage import Passage, Source, Vector
 from actors.rag.domain import Chunk, Indexed
-from actors.rag.messages import Document
+from actors.rag.messages import Document, Filters, Hit
 from actors.runtime.message import Command, GuildId, ReplyT
 
 
@@ -85,6 +85,15 @@ class RagStore(Protocol):
 
     async def load(self, guild_id: GuildId, source_ids: Sequence[str]) -> list[Loaded]:
         """Those of these sources that can be found."""
+        ...
+
+    async def exact(
+        self, guild_id: GuildId, vector: Vector, filters: Filters, limit: int
+    ) -> list[Hit]:
+        """The passages nearest to a vector of unit length, each compared; best first.
+
+        The score of a hit is its cosine; only passages that have a vector can be found.
+        """
         ...
 
     async def claim(self, guild_id: GuildId, limit: int, claim_s: float) -> list[Pending]:

@@ -1,6 +1,6 @@
 """Reading the event log, in an order in which nothing appears behind the reader's back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -12,10 +12,11 @@ import pydantic
 from actors import events
 from actors.events import Erased, Payload, Priority, StoredEvent
 from actors.runtime.message import GuildId, Position
-from actors.storage import sealing, seals
+from actors.storage import sealing, seals, unread
 from actors.storage.database import Database, Transaction
 from actors.storage.frontier import Frontier, Snapshot
 from actors.storage.seals import BrokenSeal, Place
+from actors.storage.unread import Mention
 from actors.storage.vault import Lost, SubjectKey, Whose
 
 BEGINNING = Position(0, 0)
@@ -42,6 +43,13 @@ SELECT {_COLUMNS} FROM events
 WHERE (xid, seq) > ($1::text::xid8, $2)
 ORDER BY events.xid, events.seq
 LIMIT $3
+"""  # noqa: S608  # constants only
+
+_READ_OF_GUILD = f"""
+SELECT {_COLUMNS} FROM events
+WHERE guild_id = $1 AND (xid, seq) > ($2::text::xid8, $3) AND (xid, seq) <= ($4::text::xid8, $5)
+ORDER BY events.xid, events.seq
+LIMIT $6
 """  # noqa: S608  # constants only
 
 # Behind a frontier: what its holes have come to hold, and what is above it.
@@ -163,6 +171,25 @@ class LogReader:
             events, unreadable = _sorted_out(await decoded(tx, rows))
         end = _position(rows[-1], self._database.epoch) if rows else after
         return Page(events, unreadable, end, full=len(rows) == limit)
+
+    async def ahead(
+        self, guild_id: GuildId, frontier: Frontier, upto: Position, limit: int
+    ) -> Page:
+        """What one guild has at or below ``upto`` that the frontier does not cover."""
+        after = frontier.settled
+        places = (str(after.xid), after.seq, str(upto.xid), upto.seq)
+        async with self._database.across_guilds() as tx:
+            rows = await tx.fetch(_READ_OF_GUILD, guild_id, *places, limit)
+            found, unreadable = _sorted_out(await decoded(tx, rows))
+        events = [event for event in found if not frontier.covers(event.position)]
+        return Page(events, unreadable, upto, full=len(rows) == limit)
+
+    async def mentions(
+        self, frontier: Frontier, types: Collection[str], limit: int
+    ) -> list[Mention]:
+        """See `unread.mentions`."""
+        async with self._database.statements() as tx:
+            return await unread.mentions(tx, frontier, types, limit)
 
     async def read(self, after: Position, limit: int) -> list[StoredEvent]:
         """The next events behind ``after``, oldest first, at most ``limit``.

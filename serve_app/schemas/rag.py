@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from actors.events import SourceType
 from actors.rag.messages import (
@@ -19,11 +19,13 @@ from actors.rag.messages import (
 )
 from actors.runtime.message import Context, Position
 from serve_app.call import Origin, parse_position
+from serve_app.floats import Floats
 from serve_app.schemas.common import FieldErrorView, example
 from serve_app.strict import (
     Integer,
     Labels,
     Line,
+    Moment,
     Reference,
     Shown,
     Strict,
@@ -149,8 +151,11 @@ class FiltersIn(Strict):
     types: list[SourceType] = Field(default_factory=list, max_length=4)
     kinds: list[_Kind] = Field(default_factory=list, max_length=20)
     statuses: list[_Kind] = Field(default_factory=list, max_length=20)
+    access_levels: list[_Kind] = Field(default_factory=list, max_length=4)
     tags: Tags = ()
     exclude: list[Reference] = Field(default_factory=list, max_length=100)
+    since: Moment | None = None
+    until: Moment | None = None
 
     def to_filters(self) -> Filters:
         """The filters."""
@@ -158,8 +163,11 @@ class FiltersIn(Strict):
             types=frozenset(self.types),
             kinds=frozenset(self.kinds),
             statuses=frozenset(self.statuses),
+            access=frozenset(self.access_levels),
             tags=frozenset(self.tags),
             exclude=frozenset(self.exclude),
+            since=self.since,
+            until=self.until,
         )
 
 
@@ -170,15 +178,31 @@ class _Positioned(Strict):
     def _at_least(self, header: Position | None) -> Position | None:
         """The later of the body's position and the header's."""
         given = None if self.min_position is None else parse_position(self.min_position)
-        return max((one for one in (given, header) if one is not None), default=None)
+        return _latest(given, header)
+
+
+class ConsistencyIn(Strict):
+    """What the answer must know, and how long it may take until it does.
+
+    Attributes:
+        min_position: of a write that must be in the answer.
+        legs: ``dense`` where it must be found by its meaning, too; that takes an embedding.
+        timeout_ms: then the answer is 504.
+    """
+
+    min_position: str | None = Field(default=None, pattern=_POSITION)
+    legs: list[Literal["lexical", "dense"]] = Field(default=["lexical"], min_length=1, max_length=2)
+    timeout_ms: Annotated[Integer, Field(le=10_000)] = 500
 
 
 class SearchIn(_Positioned):
-    """The passages nearest to a text."""
+    """The passages nearest to a text or to a vector of the model in use."""
 
-    query: Words = Field(max_length=4_096)
+    query: Words | None = Field(default=None, max_length=4_096)
+    vector: Floats | None = None
     mode: SearchMode = SearchMode.HYBRID
-    top_k: Integer = Field(default=10, ge=1, le=100)
+    top_k: Annotated[Integer, Field(ge=1, le=100)] = 10
+    consistency: ConsistencyIn | None = None
 
     model_config = ConfigDict(
         json_schema_extra=example(
@@ -188,18 +212,30 @@ class SearchIn(_Positioned):
 
     @field_validator("query")
     @classmethod
-    def _at_most_4_kib(cls, query: str) -> str:
-        return _bounded(query)
+    def _at_most_4_kib(cls, query: str | None) -> str | None:
+        return None if query is None else _bounded(query)
+
+    @model_validator(mode="after")
+    def _something_to_look_for(self) -> "SearchIn":
+        by_words = self.mode in {SearchMode.LEXICAL, SearchMode.HYBRID}
+        if self.query is None and (by_words or self.vector is None):
+            raise ValueError("query is needed, or a vector with mode dense or exact")
+        return self
 
     def to_message(self, context: Context, header: Position | None) -> Search:
         """The question; ``header`` is the position of the ``Guild-Position`` header."""
+        wanted = self.consistency or ConsistencyIn()
+        stated = None if wanted.min_position is None else parse_position(wanted.min_position)
         return Search(
             context=context,
-            text=self.query,
+            text=self.query or "",
+            vector=self.vector,
             mode=self.mode,
             filters=self.filters.to_filters(),
             top_k=self.top_k,
-            min_position=self._at_least(header),
+            min_position=_latest(self._at_least(header), stated),
+            dense_too="dense" in wanted.legs,
+            wait_s=None if self.consistency is None else wanted.timeout_ms / 1_000,
         )
 
 
@@ -257,17 +293,21 @@ class HitsView(View):
 
     hits: tuple[HitView, ...]
     position: str | None
+    dense_position: str | None
     dense_pending: int
     dense_weight: float
+    stale: bool
 
     @classmethod
     def from_reply(cls, reply: SearchHits) -> "HitsView":
         """The hits, with the position as a text."""
         return cls(
             hits=tuple(HitView.model_validate(hit) for hit in reply.hits),
-            position=None if reply.position is None else str(reply.position),
+            position=_text(reply.position),
+            dense_position=_text(reply.dense_position),
             dense_pending=reply.dense_pending,
             dense_weight=reply.dense_weight,
+            stale=reply.stale,
         )
 
 
@@ -306,6 +346,7 @@ class IndexView(View):
 
     state: Literal["initializing", "ready"]
     position: str | None
+    dense_position: str | None
     sources: int
     passages: int
     dense_pending: int
@@ -315,12 +356,21 @@ class IndexView(View):
         """The state, with the position as a text."""
         fields: Mapping[str, Any] = {
             "state": reply.state,
-            "position": None if reply.position is None else str(reply.position),
+            "position": _text(reply.position),
+            "dense_position": _text(reply.dense_position),
             "sources": reply.sources,
             "passages": reply.passages,
             "dense_pending": reply.dense_pending,
         }
         return cls(**fields)
+
+
+def _text(position: Position | None) -> str | None:
+    return None if position is None else str(position)
+
+
+def _latest(*positions: Position | None) -> Position | None:
+    return max((one for one in positions if one is not None), default=None)
 
 
 def _bounded(text: str) -> str:

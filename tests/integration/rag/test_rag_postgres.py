@@ -204,7 +204,7 @@ async def test_the_dense_leg_follows_and_says_so(
         pass
 
     whole_log = await LogReader(log_database).scan(Position(0, 0), 1000)
-    await library.reach(whole_log.end)
+    await library.reach(GUILD, whole_log.end)
     status = await pool.ask(GetIndexStatus(context=context()))
     assert (status.dense_pending, status.passages > 0) == (0, True)
 

@@ -168,11 +168,48 @@ def test_a_compacted_index_finds_the_same_without_dead_slots() -> None:
         index.remove(f"s{number}")
     index.commit()
 
-    compacted = index.compacted()
+    compacted = index.fresh(index.image())
 
     assert (compacted.dead, compacted.passages) == (0, 4)
     assert sorted(words(compacted, "common")) == sorted(words(index, "common"))
     assert ids(compacted.search("", axis(6), selection=ALL, limit=1, lexical=False)) == ["s6"]
+
+
+def test_a_fresh_index_takes_over_what_came_while_it_was_built() -> None:
+    index = index_of(*((f"s{number}", f"word{number} common") for number in range(6)))
+    index.replace(source("late"), [passage("late#1", "common latecomer")])
+    image = index.image()
+
+    index.remove("s0")
+    index.replace(source("s1", 2), [passage("s1#2", "common rewritten", axis(6))])
+    index.replace(source("new"), [passage("new#1", "common newcomer", axis(7))])
+    index.replace(source("late"), [passage("late#1", "common latecomer", axis(0))])
+    index.commit()
+    fresh = index.fresh(image)
+    fresh.overtake(image, index)
+
+    assert sorted(words(fresh, "common")) == ["late", "new", "s1", "s2", "s3", "s4", "s5"]
+    assert words(fresh, "rewritten") == ["s1"]
+    assert fresh.without_vector == 0
+    for place, expected in ((6, "s1"), (7, "new"), (0, "late")):
+        found = fresh.search("", axis(place), selection=ALL, limit=1, lexical=False)
+        assert ids(found) == [expected]
+
+
+def test_what_is_added_beside_a_reader_does_not_change_what_it_reads() -> None:
+    leg = DenseLeg(DIMENSION, fold_rows=2, compress_rows=1_000)
+    leg.add([0, 1, 2], np.stack([axis(number) for number in range(3)]))
+
+    image = leg.image()
+    leg.add(range(3, 9), np.stack([axis(number) for number in range(3, 9)]))
+    vectors, known = image.of([1, 2, 7])
+    leg.release()
+    leg.add([9], axis(9)[None, :])
+
+    assert np.array_equal(vectors[:2], np.stack([axis(1), axis(2)]))
+    assert known.tolist() == [True, True, False]
+    assert leg.search(axis(7), None, limit=1).slots.tolist() == [7]
+    assert np.array_equal(leg.cosines([9, 20], axis(9)), [1.0, np.nan], equal_nan=True)
 
 
 @pytest.mark.parametrize("text", ["", "  ", "the of and", "\x00", "\ud800", "🙂" * 500])

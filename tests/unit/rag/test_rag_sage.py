@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
 from actors.errors import (
@@ -13,6 +14,7 @@ from actors.errors import (
     ValidationError,
     VersionConflict,
 )
+from actors.events import CustomEvent
 from actors.rag.backlog import Backlog
 from actors.rag.finder import Finder
 from actors.rag.library import Library
@@ -32,6 +34,7 @@ from actors.settings import IndexSettings
 from tests.fixtures.rag_builders import (
     DISK,
     GUILD,
+    OTHER_GUILD,
     QUEUE,
     context,
     delivery,
@@ -42,7 +45,13 @@ from tests.fixtures.rag_builders import (
     store_document,
     task_created,
 )
-from tests.fixtures.rag_memory import MemoryLog, MemoryRagStore, WordEmbedder, kinds_of
+from tests.fixtures.rag_memory import (
+    MemoryLog,
+    MemoryRagStore,
+    WordEmbedder,
+    kinds_of,
+    word_vector,
+)
 
 SETTINGS = IndexSettings(chunk_max_words=20, position_wait_s=0.01, max_document_chars=5_000)
 
@@ -233,6 +242,102 @@ async def test_a_dense_search_without_embedder_says_so(rag: Rag) -> None:
 async def test_an_impossible_search_is_refused(rag: Rag, text: str, top_k: int) -> None:
     with pytest.raises(ValidationError):
         await rag.pool.ask(search(text, top_k=top_k))
+
+
+async def test_a_vector_finds_what_its_text_would(rag: Rag) -> None:
+    await rag.pool.ask(store_document(DISK))
+    await rag.pool.ask(store_document(QUEUE))
+    await rag.settle()
+    vector = word_vector("order queue consumer") * 3  # any length will do
+
+    found = [
+        await rag.pool.ask(search("", vector=vector.tobytes(), mode=mode, top_k=2))
+        for mode in (SearchMode.DENSE, SearchMode.EXACT)
+    ]
+
+    by_text = await rag.pool.ask(search("order queue consumer", mode=SearchMode.DENSE, top_k=2))
+    wanted = [hit.chunk_id for hit in by_text.hits]
+    assert [[hit.chunk_id for hit in hits.hits] for hits in found] == [wanted, wanted]
+    assert [hits.dense_weight for hits in found] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "vector", [b"", b"\x00" * 4 * 384, np.full(384, np.nan, "<f4").tobytes(), b"\x01" * 7]
+)
+async def test_an_impossible_vector_is_refused(rag: Rag, vector: bytes) -> None:
+    with pytest.raises(ValidationError, match="vector"):
+        await rag.pool.ask(search("", vector=vector, mode=SearchMode.DENSE))
+
+
+async def test_an_exact_search_without_embedder_says_so(rag: Rag) -> None:
+    rag.embedder.away = True
+
+    with pytest.raises(DependencyUnavailable):
+        await rag.pool.ask(search("disk", mode=SearchMode.EXACT))
+
+
+async def test_what_was_deleted_is_not_found_before_the_index_has_read_of_it(rag: Rag) -> None:
+    stored = await rag.pool.ask(store_document(DISK))
+    await rag.settle()
+    await rag.pool.ask(delete(stored.document_id))
+
+    hits = await rag.pool.ask(search("rotated log files"))
+    evidence = await rag.pool.ask(
+        FindEvidence(context=context(), incident_id="inc_1", title="", alert_names=("DiskFull",))
+    )
+    answer = await rag.pool.ask(Ask(context=context(), question="Which log files are removed?"))
+
+    assert (hits.hits, hits.stale) == ((), False)
+    assert evidence.runbooks == ()
+    assert answer.retrieved == ()
+
+
+async def test_without_the_log_a_search_says_that_it_may_be_stale(rag: Rag) -> None:
+    await rag.pool.ask(store_document(DISK))
+    await rag.settle()
+    rag.log.away = True
+
+    hits = await rag.pool.ask(search("rotated log files"))
+
+    assert hits.hits
+    assert hits.stale
+
+
+async def test_a_searcher_who_needs_the_meaning_waits_for_the_vectors(rag: Rag) -> None:
+    await rag.pool.ask(store_document(DISK))
+    await rag.library.catch_up()
+    position = await rag.log.end()
+
+    await rag.pool.ask(search("log files", min_position=position))
+    with pytest.raises(StaleIndex):
+        await rag.pool.ask(search("log files", min_position=position, dense_too=True))
+    await rag.settle()
+    hits = await rag.pool.ask(search("log files", min_position=position, dense_too=True))
+
+    assert hits.dense_position is not None
+    assert hits.dense_position >= position
+
+
+async def test_what_others_wrote_in_between_does_not_hold_a_write_back(rag: Rag) -> None:
+    for note in range(700):  # more than one batch of the tail
+        rag.log.append(OTHER_GUILD, f"custom_{note}", 1, CustomEvent(name="custom.note", data="{}"))
+    stored = await rag.pool.ask(store_document(DISK))
+    position = await rag.log.end()
+
+    hits = await rag.pool.ask(search("rotated log files", min_position=position))
+
+    assert {hit.id for hit in hits.hits} == {stored.document_id}
+    assert hits.position is not None
+    assert hits.position < position
+
+
+async def test_too_much_of_its_own_is_stale_and_not_half_found(rag: Rag) -> None:
+    for note in range(SETTINGS.tail_batch):
+        rag.log.append(GUILD, f"custom_{note}", 1, CustomEvent(name="custom.note", data="{}"))
+    await rag.pool.ask(store_document(DISK))
+
+    with pytest.raises(StaleIndex):
+        await rag.pool.ask(search("log files", min_position=await rag.log.end()))
 
 
 async def test_a_search_ahead_of_the_log_is_stale(rag: Rag) -> None:

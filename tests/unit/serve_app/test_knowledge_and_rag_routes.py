@@ -1,8 +1,11 @@
 """Knowledge, documents and search over HTTP."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fastapi import FastAPI
 
@@ -125,7 +128,13 @@ async def test_a_search_waits_for_the_later_of_header_and_body() -> None:
 
     async def search(query: Search) -> SearchHits:
         asked.append(query)
-        return SearchHits(hits=(), position=Position(9, 9), dense_pending=0, dense_weight=0.5)
+        return SearchHits(
+            hits=(),
+            position=Position(9, 9),
+            dense_position=Position(9, 8),
+            dense_pending=0,
+            dense_weight=0.5,
+        )
 
     app = app_over({"rag": LocalPool({Search: search})})
     async with client_of(app) as client:
@@ -138,6 +147,65 @@ async def test_a_search_waits_for_the_later_of_header_and_body() -> None:
     assert answer.headers["guild-position"] == answer.json()["position"] == "1-9-9"
     assert asked[0].min_position == Position(7, 12)
     assert (asked[0].text, asked[0].top_k, asked[0].mode.value) == ("disk", 3, "lexical")
+    assert answer.json()["dense_position"] == "1-9-8"
+
+
+async def test_a_search_may_bring_a_vector_and_say_what_it_must_know() -> None:
+    asked: list[Search] = []
+
+    async def search(query: Search) -> SearchHits:
+        asked.append(query)
+        return SearchHits(
+            hits=(), position=None, dense_position=None, dense_pending=0, dense_weight=1.0
+        )
+
+    app = app_over({"rag": LocalPool({Search: search})})
+    async with client_of(app) as client:
+        answer = await client.post(
+            "/api/v1/rag/search",
+            json={
+                "vector": [0.5] * 384,
+                "mode": "dense",
+                "filters": {
+                    "access_levels": ["public"],
+                    "since": "2026-05-04T12:00:00Z",
+                    "until": "2026-05-05T12:00:00Z",
+                },
+                "consistency": {"min_position": "1-7-12", "legs": ["dense"], "timeout_ms": 250},
+            },
+        )
+
+    assert answer.status_code == 200
+    (query,) = asked
+    assert query.vector == np.full(384, 0.5, "<f4").tobytes()
+    assert (query.min_position, query.dense_too, query.wait_s) == (Position(7, 12), True, 0.25)
+    assert query.filters.access == {"public"}
+    assert (query.filters.since, query.filters.until) == (
+        datetime(2026, 5, 4, 12, tzinfo=UTC),
+        datetime(2026, 5, 5, 12, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"mode": "dense"},
+        {"vector": [0.5] * 384},
+        {"vector": [0.5, "x"], "mode": "dense"},
+        {"vector": [], "mode": "exact"},
+        {"query": "disk", "top_k": 101},
+        {"query": "disk", "top_k": 0},
+        {"query": "disk", "consistency": {"legs": []}},
+        {"query": "disk", "consistency": {"timeout_ms": 10_001}},
+    ],
+)
+async def test_a_search_for_nothing_is_refused(body: dict[str, Any]) -> None:
+    app = app_over({"rag": LocalPool({})})
+    async with client_of(app) as client:
+        answer = await client.post("/api/v1/rag/search", json=body)
+
+    assert answer.status_code == 422
 
 
 async def test_an_index_that_is_behind_answers_504_stale_index() -> None:
