@@ -27,9 +27,9 @@ from actors.rag.messages import (
     SearchHits,
     SearchMode,
 )
-from actors.rag.removals import Removals
+from actors.rag.removals import Left, Removals
 from actors.rag.store import RagStore
-from actors.runtime.message import GuildId
+from actors.runtime.message import GuildId, Position
 from actors.settings import IndexSettings
 
 _MAX_LINES = 50
@@ -80,10 +80,9 @@ class Finder:
         asked = evidence.question(query, self._settings.max_query_chars)
         timeout_s = self._settings.query_embed_timeout_s
         guild_id = query.context.caller.guild_id
-        vector, left, _ = await asyncio.gather(
+        vector, left = await asyncio.gather(
             vector_or_none(self._embedder, asked.meaning, query.context, timeout_s),
-            self._removals.of(guild_id),
-            self._library.reach(guild_id, query.min_position),
+            self._brought_up(guild_id, query.min_position),
         )
         hidden = left.source_ids
         lines = await self._library.ask(
@@ -160,15 +159,10 @@ class Finder:
 
     async def _hits(self, query: Search, given: Vector | None = None) -> SearchHits:
         guild_id, mode = query.context.caller.guild_id, query.mode
-        vector, left, _ = await asyncio.gather(
+        wait_s = _bounded(query.wait_s, self._settings.max_position_wait_s)
+        vector, left = await asyncio.gather(
             self._vector(query, given),
-            self._removals.of(guild_id),
-            self._library.reach(
-                guild_id,
-                query.min_position,
-                dense=query.dense_too,
-                timeout_s=_bounded(query.wait_s, self._settings.max_position_wait_s),
-            ),
+            self._brought_up(guild_id, query.min_position, dense=query.dense_too, wait_s=wait_s),
         )
         selection = _selection(query.filters, left.source_ids)
         position = self._library.position
@@ -193,6 +187,18 @@ class Finder:
             dense_weight=findings.dense_weight,
             stale=not left.known,
         )
+
+    async def _brought_up(
+        self,
+        guild_id: GuildId,
+        wanted: Position | None,
+        *,
+        dense: bool = False,
+        wait_s: float | None = None,
+    ) -> Left:
+        """Waits for the position; then, not before, asks what has left of what is there now."""
+        await self._library.reach(guild_id, wanted, dense=dense, timeout_s=wait_s)
+        return await self._removals.of(guild_id)
 
     async def _exact(self, query: Search, given: Vector | None) -> SearchHits:
         """From the database alone: everything that is committed, compared one by one."""
