@@ -82,6 +82,9 @@ KNOWLEDGE_ENTITIES = _gauge("elders_guild_knowledge_entities", "Knowledge entiti
 TASKS_BY_STATUS = _gauge("elders_guild_tasks_by_status", "Tasks.", "status")
 INCIDENTS_BY_SEVERITY = _gauge("elders_guild_incidents_by_severity", "Open incidents.", "severity")
 RAG_QUERIES = _counter("elders_guild_rag_queries", "Searches and questions.", "mode")
+INDEX_SNAPSHOTS = _counter(
+    "elders_guild_index_snapshots", "Index snapshots, by what became of them.", "outcome"
+)
 INDEX_LAG_EVENTS = _gauge("elders_guild_index_lag_events", "Passages not yet embedded.", "leg")
 
 

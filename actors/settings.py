@@ -475,6 +475,18 @@ class IndexSettings(_Section):
     removals_timeout_s: float = Field(
         default=1.0, gt=0, description="then a search says that it may be stale"
     )
+    snapshot_dir: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir()) / f"guild-index-{os.getuid()}",
+        description="where the members of this node keep their indexes; nobody else may enter it",
+    )
+    snapshot_s: float = Field(default=300.0, gt=0, description="between two of one guild")
+    snapshot_poll_s: float = Field(default=20.0, gt=0, description="between looks for one due")
+    snapshot_max_age_s: float = Field(
+        default=86_400.0, gt=0, description="then an index is built from the database"
+    )
+    snapshot_passages: int = Field(
+        default=2_000, ge=0, description="below that building it anew is as quick"
+    )
     max_runbook_steps: int = Field(default=20, ge=1, le=100)
     answer_passages: int = Field(default=8, ge=1)
     answer_quotes: int = Field(default=3, ge=1)

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from actors.embedding.messages import Embed, Embeddings
+from actors.embedding.model import DIMENSION, MODEL_ID
 from actors.rag.backlog import Backlog
 from actors.rag.finder import Finder
 from actors.rag.library import Library
 from actors.rag.postgres import PostgresRagStore
 from actors.rag.sage import RagSage
+from actors.rag.snapshots import Snapshots
 from actors.runtime.host import Host
 from actors.runtime.member import Member
 from actors.runtime.message import Context, Handlers
@@ -48,12 +50,13 @@ class RagMember(Member):
         )
         host.on_close(log_database.close)
         store = PostgresRagStore(database, log_database)
-        library = Library(store, LogReader(log_database), settings)
+        snapshots = Snapshots(settings, MODEL_ID, DIMENSION)
+        library = Library(store, LogReader(log_database), settings, snapshots)
         host.on_close(library.close)
         await library.load()
         embedder = PoolEmbedder(host.pool("embedding"))
         backlog = Backlog(store, library, embedder, settings)
-        for work in (library.follow(), backlog.run()):
+        for work in (library.follow(), backlog.run(), library.keep_snapshots()):
             host.on_close(_ender(asyncio.create_task(work)))
         return RagSage(store, Finder(store, library, embedder, settings), settings).handlers()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import structlog
@@ -10,12 +10,14 @@ import structlog
 from actors import events
 from actors.errors import DependencyUnavailable, ElderGuildError, StaleIndex
 from actors.events import StoredEvent
+from actors.index.checksum import Checksum
 from actors.index.guild import GuildIndex
 from actors.index.passage import Passage
 from actors.rag import domain, projection
 from actors.rag.dense_backlog import DenseBacklog
 from actors.rag.domain import Indexed
 from actors.rag.indexes import Indexes
+from actors.rag.snapshots import Snapshots
 from actors.rag.store import Loaded, RagStore
 from actors.runtime.message import GuildId, Position
 from actors.settings import IndexSettings
@@ -60,12 +62,20 @@ class Library:
         store: where the passages are.
         log: what changed.
         settings: sizes and pauses.
+        snapshots: where a start may begin; None: always at the database.
     """
 
-    def __init__(self, store: RagStore, log: Log, settings: IndexSettings) -> None:
+    def __init__(
+        self,
+        store: RagStore,
+        log: Log,
+        settings: IndexSettings,
+        snapshots: Snapshots | None = None,
+    ) -> None:
         self._store = store
         self._log = log
         self._settings = settings
+        self._snapshots = snapshots
         self._indexes = Indexes(settings)
         self._dense: defaultdict[GuildId, DenseBacklog] = defaultdict(DenseBacklog)
         self._frontier: Frontier | None = None
@@ -149,14 +159,54 @@ class Library:
         raise StaleIndex(str(wanted), str(reached))
 
     async def load(self) -> None:
-        """Reads every guild's passages; what changes meanwhile is read again by `follow`."""
-        start = await self._log.end()
+        """Makes every guild's index, from its snapshot or from the rows.
+
+        What changed since, or changes meanwhile, is read by `follow`.
+        """
+        end = await self._log.end()
+        start = end
         for guild_id in await self._store.guilds():
-            await self._load_guild(guild_id, start)
-        for guild_id in self.guilds:
+            start = min(start, await self._load_guild(guild_id, end))
             await self._indexes.tend(guild_id)
         await self._advance(Frontier.at(start))
-        _log.info("index_loaded", guilds=len(self._indexes), position=str(start))
+        _log.info("index_loaded", guilds=len(self._indexes), position=str(start), end=str(end))
+
+    async def verify(self, guild_id: GuildId) -> bool:
+        """Whether the index holds what the rows say, vectors included.
+
+        Only meaningful while nobody writes: what changes between the two readings differs.
+        """
+        wanted = Checksum(guild_id)
+        async for page in self._pages(guild_id):
+            for source, passages in page:
+                wanted.add(source, passages)
+        held = await self.ask(guild_id, lambda index: _checksum(guild_id, index))
+        return (held.value, held.passages) == (wanted.value, wanted.passages)
+
+    async def keep_snapshots(self) -> None:
+        """Writes what is due, for ever."""
+        while True:
+            await asyncio.sleep(self._settings.snapshot_poll_s)
+            for guild_id in self.guilds:
+                try:
+                    await self.save(guild_id)
+                except Exception:  # a bug: the start will read the rows
+                    _log.exception("snapshot_failed", guild_id=guild_id)
+
+    async def save(self, guild_id: GuildId) -> bool:
+        """Writes a guild's snapshot where one is due; whether it did."""
+        passages = await self.ask(guild_id, lambda index: index.passages)
+        if self._snapshots is None or not self._snapshots.due(guild_id, passages):
+            return False
+        async with self._changing:  # what is applied and the position belong together
+            position = self.position
+            index, image = await self.ask(guild_id, lambda index: (index, index.image()))
+        try:
+            if position is not None:
+                await self._snapshots.save(guild_id, image, position)
+        finally:
+            await self.ask(guild_id, lambda _: index.release())  # it may be another by now
+        return True
 
     async def follow(self) -> None:
         """Keeps up with the log, for ever. A failed read is tried again after the pause."""
@@ -191,14 +241,24 @@ class Library:
         """Ends the index threads; running work is finished."""
         await self._indexes.close()
 
-    async def _load_guild(self, guild_id: GuildId, start: Position) -> None:
+    async def _load_guild(self, guild_id: GuildId, end: Position) -> Position:
+        """Fills one guild's index; up to where the log is in it."""
+        kept = None if self._snapshots is None else await self._snapshots.load(guild_id, end)
+        if kept is not None:
+            await self._indexes.put(guild_id, kept.loaded)
+            self._note(guild_id, kept.loaded, defaultdict(lambda: kept.position))
+            return kept.position
+        async for page in self._pages(guild_id):
+            await self._indexes.put(guild_id, page, visible=False)
+            self._note(guild_id, page, defaultdict(lambda: end))
+        await self._indexes.put(guild_id, ())
+        return end
+
+    async def _pages(self, guild_id: GuildId) -> AsyncIterator[list[Loaded]]:
         after = ""
-        while True:
-            page = await self._store.page(guild_id, after, self._settings.load_page)
-            last = len(page) < self._settings.load_page
-            await self._indexes.put(guild_id, page, visible=last)
-            self._note(guild_id, page, {source.source_id: start for source, _ in page})
-            if last:
+        while page := await self._store.page(guild_id, after, self._settings.load_page):
+            yield page
+            if len(page) < self._settings.load_page:
                 return
             after = page[-1][0].source_id
 
@@ -346,3 +406,11 @@ class Library:
                 await self._hurry.wait()
         except TimeoutError:
             return
+
+
+def _checksum(guild_id: GuildId, index: GuildIndex) -> Checksum:
+    held = Checksum(guild_id)
+    for source, passages in index.image().loaded():
+        held.add(source, passages)
+    index.release()
+    return held

@@ -15,7 +15,6 @@ import hashlib
 import os
 import pickle  # nosec B403  # see above
 import socket
-import stat
 import struct
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+
+from actors.private_folder import is_private
 
 _HEADER = struct.Struct("!QI")  # bytes of the pickle, ticket
 _CREDENTIALS = struct.Struct("3i")  # process, user, group: `unix(7)`, SO_PEERCRED
@@ -56,23 +57,13 @@ def socket_path(folder: Path, node_id: str, namespace: str, name: str) -> Path:
     """Where the actor of this name listens, if it runs on this node.
 
     Args:
-        folder: of all sockets of this user; see `is_private`.
+        folder: of all sockets of this user; see `actors.private_folder`.
         node_id: Ray's id of the node; a new one for each start, so no two clusters meet.
         namespace: of the actor.
         name: of the actor.
     """
     digest = hashlib.sha256(f"{node_id}\n{namespace}\n{name}".encode()).hexdigest()
     return folder / f"{digest[:24]}.sock"
-
-
-def is_private(folder: Path) -> bool:
-    """Whether this is a folder of our own that nobody else may enter."""
-    try:
-        found = folder.lstat()
-    except OSError:
-        return False
-    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    return ours and not stat.S_IMODE(found.st_mode) & 0o077
 
 
 class SocketServer:

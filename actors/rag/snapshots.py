@@ -1,0 +1,106 @@
+"""The snapshots of one node: which one serves at a start, and when a new one is due."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from actors import metrics
+from actors.index import snapshot
+from actors.index.image import Image
+from actors.index.snapshot import BadSnapshot, Snapshot
+from actors.runtime.message import GuildId, Position
+from actors.settings import IndexSettings
+
+_log = structlog.get_logger("elders_guild.rag")
+
+
+class Snapshots:
+    """Files of a folder that the members of a node share: the one that is written last stays.
+
+    Nothing here is needed for a right answer: what is missing, too old or damaged is built from
+    the database.
+
+    Args:
+        settings: the folder, and how old a snapshot may be.
+        model_id: of the vectors.
+        dimension: of the vectors.
+        now: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        settings: IndexSettings,
+        model_id: str,
+        dimension: int,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._model_id = model_id
+        self._dimension = dimension
+        self._now = now
+
+    async def load(self, guild_id: GuildId, end: Position) -> Snapshot | None:
+        """The snapshot of a guild; None where there is none that can be used.
+
+        Args:
+            guild_id: whose.
+            end: of the log: a snapshot that claims to know more is of another one.
+        """
+        path = self._path(guild_id)
+        try:
+            found = await asyncio.to_thread(
+                snapshot.read, path, guild_id, self._model_id, self._dimension
+            )
+            self._check(found, end)
+        except FileNotFoundError:
+            return None
+        except (BadSnapshot, OSError) as error:
+            metrics.INDEX_SNAPSHOTS.labels("refused").inc()
+            _log.warning("snapshot_refused", guild_id=guild_id, reason=str(error))
+            return None
+        metrics.INDEX_SNAPSHOTS.labels("loaded").inc()
+        return found
+
+    def due(self, guild_id: GuildId, passages: int) -> bool:
+        """Whether a guild of this size wants a new snapshot: small ones are built as quickly."""
+        if passages < self._settings.snapshot_passages:
+            return False
+        try:
+            age_s = self._now() - self._path(guild_id).stat().st_mtime
+        except OSError:
+            return True
+        return age_s >= self._settings.snapshot_s
+
+    async def save(self, guild_id: GuildId, image: Image, position: Position) -> None:
+        """Writes a snapshot; a failure is logged, and the former one stays."""
+        try:
+            size = await asyncio.to_thread(
+                snapshot.write,
+                self._path(guild_id),
+                image,
+                guild_id=guild_id,
+                position=position,
+                model_id=self._model_id,
+                written_at=self._now(),
+            )
+        except OSError as error:
+            metrics.INDEX_SNAPSHOTS.labels("failed").inc()
+            _log.warning("snapshot_not_written", guild_id=guild_id, reason=str(error))
+            return
+        metrics.INDEX_SNAPSHOTS.labels("written").inc()
+        _log.info("snapshot_written", guild_id=guild_id, position=str(position), bytes=size)
+
+    def _check(self, found: Snapshot, end: Position) -> None:
+        position = found.position
+        if position.epoch != end.epoch or position > end:
+            raise BadSnapshot("it is of another log")
+        if self._now() - found.manifest.written_at > self._settings.snapshot_max_age_s:
+            raise BadSnapshot("it is too old")
+
+    def _path(self, guild_id: GuildId) -> Path:
+        name = hashlib.sha256(guild_id.encode()).hexdigest()[:32]
+        return self._settings.snapshot_dir / f"{name}.index"

@@ -1,0 +1,167 @@
+"""A start goes on from a snapshot where it can, and from the rows where it cannot."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from actors.embedding.model import DIMENSION
+from actors.rag.backlog import Backlog
+from actors.rag.finder import Finder
+from actors.rag.library import Library
+from actors.rag.messages import DeleteDocument, Search, SearchMode
+from actors.rag.sage import RagSage
+from actors.rag.snapshots import Snapshots
+from actors.rag.store import Loaded
+from actors.runtime.local import LocalPool
+from actors.runtime.message import GuildId
+from actors.settings import IndexSettings
+from tests.fixtures.rag_builders import DISK, GUILD, MODEL, QUEUE, context, number, store_document
+from tests.fixtures.rag_memory import MemoryLog, MemoryRagStore, WordEmbedder
+
+NOW = 1_777_896_000.0
+
+
+class CountingStore(MemoryRagStore):
+    """Knows how many sources were read."""
+
+    pages = 0
+
+    async def page(self, guild_id: GuildId, after: str, limit: int) -> list[Loaded]:
+        self.pages += 1
+        return await super().page(guild_id, after, limit)
+
+
+def settings(folder: Path) -> IndexSettings:
+    return IndexSettings(
+        chunk_max_words=20, snapshot_dir=folder, snapshot_passages=0, snapshot_max_age_s=60
+    )
+
+
+class World:
+    def __init__(self, folder: Path, now: Callable[[], float] = lambda: NOW) -> None:
+        self.settings = settings(folder)
+        self.store = CountingStore(MemoryLog())
+        self.now = now
+
+    @asynccontextmanager
+    async def member(self) -> AsyncIterator[tuple[Library, LocalPool]]:
+        kept = Snapshots(self.settings, MODEL, DIMENSION, self.now)
+        library = Library(self.store, self.store.log, self.settings, kept)
+        await library.load()
+        finder = Finder(self.store, library, WordEmbedder(), self.settings)
+        yield library, LocalPool(RagSage(self.store, finder, self.settings).handlers())
+        await library.close()
+
+    async def settle(self, library: Library) -> None:
+        backlog = Backlog(self.store, library, WordEmbedder(), self.settings)
+        while await library.catch_up():
+            pass
+        while await backlog.embed_some(GUILD):
+            await library.catch_up()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "index")
+
+
+async def found(pool: LocalPool, text: str, mode: SearchMode = SearchMode.HYBRID) -> list[str]:
+    hits = await pool.ask(Search(context=context(), text=text, mode=mode))
+    return sorted({str(hit.external_id) for hit in hits.hits})
+
+
+async def test_a_start_reads_the_snapshot_and_the_tail_and_no_rows(world: World) -> None:
+    async with world.member() as (library, pool):
+        await pool.ask(store_document(DISK, external_id="disk"))
+        gone = await pool.ask(store_document(DISK + "gone", external_id="gone"))
+        await world.settle(library)
+        assert await library.save(GUILD)
+        await pool.ask(store_document(QUEUE, external_id="queue"))
+        await pool.ask(
+            DeleteDocument(
+                context=context(), command_id=f"cmd_{number()}", document_id=gone.document_id
+            )
+        )
+    world.store.pages = 0
+
+    async with world.member() as (library, pool):
+        await library.catch_up()
+        by_words = await found(pool, "order queue rotated log files", SearchMode.LEXICAL)
+        by_meaning = await found(pool, "rotated log files", SearchMode.DENSE)
+        verified = await library.verify(GUILD)
+
+    assert by_words == ["disk", "queue"]
+    assert by_meaning == ["disk"]
+    assert verified
+    assert world.store.pages == 1  # of the verification
+
+
+@pytest.mark.parametrize("damage", ["bit", "cut", "old", "other log"])
+async def test_what_cannot_be_used_is_built_from_the_rows(world: World, damage: str) -> None:
+    async with world.member() as (library, pool):
+        await pool.ask(store_document(DISK, external_id="disk"))
+        await world.settle(library)
+        await library.save(GUILD)
+    (file,) = world.settings.snapshot_dir.iterdir()
+    match damage:
+        case "bit":
+            data = bytearray(file.read_bytes())
+            data[len(data) // 2] ^= 1
+            file.write_bytes(data)
+        case "cut":
+            file.write_bytes(file.read_bytes()[:-1])
+        case "old":
+            world.now = lambda: NOW + 61
+        case "other log":
+            world.store.log.events.clear()
+    world.store.pages = 0
+
+    async with world.member() as (library, pool):
+        hits = await found(pool, "rotated log files", SearchMode.DENSE)
+        verified = await library.verify(GUILD)
+
+    assert hits == ["disk"]
+    assert verified
+    assert world.store.pages == 2
+
+
+async def test_a_snapshot_is_written_when_it_is_due_and_not_before(world: World) -> None:
+    async with world.member() as (library, pool):
+        await pool.ask(store_document(DISK))
+        await library.catch_up()
+
+        written = [await library.save(GUILD), await library.save(GUILD)]
+        (file,) = world.settings.snapshot_dir.iterdir()
+        age_s = world.settings.snapshot_s
+        world.now = lambda: file.stat().st_mtime + age_s
+        later = Snapshots(world.settings, MODEL, DIMENSION, world.now)
+
+    assert written == [True, False]
+    assert later.due(GUILD, passages=1)
+
+
+async def test_a_snapshot_that_cannot_be_written_costs_nothing(world: World) -> None:
+    world.settings.snapshot_dir.mkdir(mode=0o755)
+    world.settings.snapshot_dir.chmod(0o755)
+    async with world.member() as (library, pool):
+        await pool.ask(store_document(DISK, external_id="disk"))
+        await world.settle(library)
+
+        await library.save(GUILD)
+
+        assert await found(pool, "rotated log files") == ["disk"]
+    assert list(world.settings.snapshot_dir.iterdir()) == []
+
+
+async def test_a_difference_between_index_and_rows_is_seen(world: World) -> None:
+    async with world.member() as (library, pool):
+        stored = await pool.ask(store_document(DISK))
+        await world.settle(library)
+        same = await library.verify(GUILD)
+
+        await library.ask(GUILD, lambda index: index.remove(stored.document_id))
+
+        assert same
+        assert not await library.verify(GUILD)
