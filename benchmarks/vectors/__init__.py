@@ -1,0 +1,1 @@
+"""Real sentences and their real embeddings, chosen and embedded once, kept outside the checkout."""
