@@ -4,7 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.vectors.kept import prepared
+from benchmarks.vectors.kept import DOCUMENTS, QUERIES, prepared
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{prepared(Path(os.environ.get('GUILD_EVAL_DATA') or 'absent'))}\n")
+    data = Path(os.environ.get("GUILD_EVAL_DATA") or "absent")
+    sys.stdout.write(f"{prepared(data, QUERIES + DOCUMENTS)}\n")

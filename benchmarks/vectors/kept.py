@@ -1,5 +1,6 @@
 """The cache: sentences as JSON Lines, vectors as raw float32, and what they are."""
 
+import fcntl
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +23,10 @@ ONE_PERCENT, TEN_PERCENT = "one-percent", "ten-percent"
 SHARES = {ONE_PERCENT: 0.01, TEN_PERCENT: 0.10}
 SEED = 7
 CACHE = Path.home() / ".cache" / "elders-guild"
-_CHUNK = 2_000
+CHUNK = 2_000
+"""Sentences that are embedded, and checked, together."""
 _ROW_BYTES = DIMENSION * 4
+_TEXTS, _VECTORS, _DIGESTS = "texts.jsonl", "vectors.f32", "vectors.sha256"
 
 
 class Embeds(Protocol):
@@ -66,22 +69,19 @@ def load(data: Path, documents: int = DOCUMENTS, cache: Path = CACHE) -> Sentenc
 
     Raises:
         NoData: the evaluation data is not there.
-        ValueError: the cache is not what was written.
+        ValueError: the cache is not what was written, or holds fewer sentences.
     """
-    folder = prepared(data, cache)
-    texts = _texts(folder)
-    said = orjson.loads((folder / "manifest.json").read_bytes())
-    if _digest(folder) != said["sha256"]:
-        raise ValueError(f"{folder} is damaged: remove it")
-    rows = np.memmap(folder / "vectors.f32", np.float32, "r", shape=(len(texts), DIMENSION))
     end = QUERIES + documents
+    folder = prepared(data, end, cache)
+    texts = _texts(folder)
+    rows = np.memmap(folder / _VECTORS, np.float32, "r").reshape(-1, DIMENSION)
     return Sentences(
         texts=texts[QUERIES:end],
         vectors=np.asarray(rows[QUERIES:end]),
         tags=tags(documents),
         queries=np.asarray(rows[:QUERIES]),
         asked=texts[:QUERIES],
-        digest=said["sha256"],
+        digest=_checked(folder, end),
     )
 
 
@@ -91,30 +91,38 @@ def tags(documents: int) -> dict[str, Flags]:
     return {name: drawn[:, place] < share for place, (name, share) in enumerate(SHARES.items())}
 
 
-def prepared(data: Path, cache: Path = CACHE, embedder: Embeds | None = None) -> Path:
-    """The folder of the cache for this data, complete."""
+def prepared(data: Path, count: int, cache: Path = CACHE) -> Path:
+    """The folder of the cache for this data, with vectors for at least so many sentences."""
     folder = cache / "vectors" / _key(data)
-    if (folder / "manifest.json").exists():
-        return folder
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "texts.jsonl").exists():
+    if not (folder / _TEXTS).exists():
         every = [*sentences_of_data(data), *sentences_of_packages()]
         lines = map(orjson.dumps, chosen(every, QUERIES + DOCUMENTS))
-        _write(folder / "texts.jsonl", b"".join(line + b"\n" for line in lines))
-    embed_rest(folder, embedder or MiniLm(batch=32))
-    said = {"model": MODEL_ID, "dimension": DIMENSION, "sha256": _digest(folder)}
-    _write(folder / "manifest.json", orjson.dumps(said, option=orjson.OPT_INDENT_2))
+        half = folder / f"{_TEXTS}.half"
+        half.write_bytes(b"".join(line + b"\n" for line in lines))
+        half.replace(folder / _TEXTS)
+    with (folder / "lock").open("w") as lock:
+        if len(_digests(folder)) * CHUNK < count:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would write into each other
+            embed_rest(folder, MiniLm(batch=32), count)
     return folder
 
 
-def embed_rest(folder: Path, embedder: Embeds, chunk: int = _CHUNK) -> None:
-    """Embeds the texts that have no vector yet; what a killed run wrote in part is done again."""
-    texts = _texts(folder)
-    with (folder / "vectors.f32").open("ab") as file:
-        file.truncate(done := file.tell() // _ROW_BYTES * _ROW_BYTES)
-        for begin in range(done // _ROW_BYTES, len(texts), chunk):
-            file.write(embedder.embed(texts[begin : begin + chunk]).astype("<f4").tobytes())
-            file.flush()
+def embed_rest(folder: Path, embedder: Embeds, count: int, chunk: int = CHUNK) -> None:
+    """Embeds the texts that have no vector yet, up to so many, in whole chunks.
+
+    A chunk counts when its digest is written; what a killed run wrote of one is written again.
+    """
+    texts = _texts(folder)[: -(-count // chunk) * chunk]
+    done = len(_digests(folder)) * chunk
+    with (folder / _VECTORS).open("ab") as vectors, (folder / _DIGESTS).open("a") as digests:
+        vectors.truncate(done * _ROW_BYTES)
+        for begin in range(done, len(texts), chunk):
+            made = embedder.embed(texts[begin : begin + chunk]).astype("<f4").tobytes()
+            vectors.write(made)
+            vectors.flush()
+            digests.write(f"{hashlib.sha256(made).hexdigest()}\n")
+            digests.flush()
 
 
 def _key(data: Path) -> str:
@@ -124,18 +132,20 @@ def _key(data: Path) -> str:
 
 
 def _texts(folder: Path) -> list[str]:
-    return [orjson.loads(line) for line in (folder / "texts.jsonl").read_bytes().splitlines()]
+    return [orjson.loads(line) for line in (folder / _TEXTS).read_bytes().splitlines()]
 
 
-def _digest(folder: Path) -> str:
-    digest = hashlib.sha256((folder / "texts.jsonl").read_bytes())
-    with (folder / "vectors.f32").open("rb") as file:
-        while block := file.read(1 << 24):
-            digest.update(block)
-    return digest.hexdigest()
+def _digests(folder: Path) -> list[str]:
+    file = folder / _DIGESTS
+    return file.read_text().split() if file.exists() else []
 
 
-def _write(file: Path, content: bytes) -> None:
-    half = file.with_suffix(".half")
-    half.write_bytes(content)
-    half.replace(file)
+def _checked(folder: Path, count: int) -> str:
+    """The digest of the texts and of so many vectors, which are what was written."""
+    whole = hashlib.sha256((folder / _TEXTS).read_bytes())
+    with (folder / _VECTORS).open("rb") as file:
+        for digest in _digests(folder)[: -(-count // CHUNK)]:
+            if hashlib.sha256(file.read(CHUNK * _ROW_BYTES)).hexdigest() != digest:
+                raise ValueError(f"{folder} is damaged: remove it")
+            whole.update(digest.encode())
+    return whole.hexdigest()

@@ -111,13 +111,27 @@ def test_embedding_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
     texts = [f"text {'x' * number}" for number in range(10)]
     (tmp_path / "texts.jsonl").write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in texts))
     with pytest.raises(KeyboardInterrupt):
-        kept.embed_rest(tmp_path, Lengths(fails_after=4), chunk=2)
+        kept.embed_rest(tmp_path, Lengths(fails_after=4), 10, chunk=2)
     with (tmp_path / "vectors.f32").open("ab") as half:
         half.write(b"half a row")
     rest = Lengths()
 
-    kept.embed_rest(tmp_path, rest, chunk=2)
+    kept.embed_rest(tmp_path, rest, 10, chunk=2)
 
     rows = np.fromfile(tmp_path / "vectors.f32", np.float32).reshape(-1, DIMENSION)
     assert rest.embedded == texts[4:]
     assert rows[:, 0].tolist() == [len(one) for one in texts]
+
+
+def test_a_prefix_is_embedded_alone_in_whole_chunks_and_the_rest_when_it_is_needed(
+    tmp_path: Path,
+) -> None:
+    lines = [orjson.dumps(f"text {number}") for number in range(6)]
+    (tmp_path / "texts.jsonl").write_bytes(b"\n".join(lines))
+    first, second = Lengths(), Lengths()
+
+    kept.embed_rest(tmp_path, first, 3, chunk=2)
+    kept.embed_rest(tmp_path, second, 6, chunk=2)
+
+    assert (len(first.embedded), len(second.embedded)) == (4, 2)
+    assert len((tmp_path / "vectors.sha256").read_text().split()) == 3
