@@ -41,7 +41,8 @@ from benchmarks.search_peers.bare import bare
 from benchmarks.search_peers.chroma import chroma
 from benchmarks.search_peers.guild import guild
 from benchmarks.search_peers.hnsw import hnsw
-from benchmarks.vectors.kept import DOCUMENTS, Flags, Sentences, load
+from benchmarks.vectors.kept import DOCUMENTS, Sentences, load
+from benchmarks.vectors.model import Flags
 from benchmarks.vectors.sources import NoData
 
 OURS, CHROMA, PGVECTOR, BARE = "ours", "chroma", "pgvector", "bare"

@@ -18,7 +18,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from benchmarks.search_peers import RECALL, TOP, exact
-from benchmarks.vectors.kept import Matrix
+from benchmarks.vectors.model import Matrix
 
 _TRAINED_WITH = 20_000
 _TRIED_WITH = 200

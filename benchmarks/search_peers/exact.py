@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.search_peers import Rows
-from benchmarks.vectors.kept import Flags, Matrix
+from benchmarks.vectors.model import Flags, Matrix
 
 _BLOCK = 100
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import orjson
 
-from actors.embedding.model import MODEL_ID
 from benchmarks.search_peers import TOP
 from benchmarks.search_peers.web import encoded
-from benchmarks.vectors.kept import Matrix
+from benchmarks.vectors.model import MODEL_ID, Matrix
 
 LOGIN = "/oauth/login"
 SEARCH = "/api/v1/rag/search"

@@ -11,7 +11,8 @@ from pgvector.asyncpg import register_vector
 
 from benchmarks.search_peers import RECALL, TOP, Turn, Within, exact
 from benchmarks.search_peers.asking import in_other_process
-from benchmarks.vectors.kept import SHARES, Matrix, Sentences
+from benchmarks.vectors.kept import SHARES, Sentences
+from benchmarks.vectors.model import Matrix
 from cluster.process import free_ports
 from cluster.services import PostgresServer
 

@@ -15,7 +15,7 @@ from pgvector.asyncpg import register_vector
 from benchmarks.load.client import Seen
 from benchmarks.search_peers.asking import unpacked
 from benchmarks.search_peers.hnsw import vector_of
-from benchmarks.vectors.kept import Matrix
+from benchmarks.vectors.model import Matrix
 
 
 async def closed(

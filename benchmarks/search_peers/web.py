@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.search_peers import Turn, Within
 from benchmarks.search_peers.asking import in_other_process, post
-from benchmarks.vectors.kept import Matrix
+from benchmarks.vectors.model import Matrix
 
 _MODULE = "benchmarks.search_peers.asking"
 _TIMEOUT_S = 60.0

@@ -2,21 +2,15 @@
 
 import fcntl
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
-from actors.embedding.model import DIMENSION, MODEL_ID, MiniLm
+from benchmarks.vectors.model import DIMENSION, MODEL_ID, Embeds, Flags, Matrix, embedder
 from benchmarks.vectors.sentences import chosen
 from benchmarks.vectors.sources import corpora, sentences_of_data, sentences_of_packages
-
-Matrix = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
 
 DOCUMENTS, QUERIES = 100_000, 1_000
 ONE_PERCENT, TEN_PERCENT = "one-percent", "ten-percent"
@@ -27,14 +21,6 @@ CHUNK = 2_000
 """Sentences that are embedded, and checked, together."""
 _ROW_BYTES = DIMENSION * 4
 _TEXTS, _VECTORS, _DIGESTS = "texts.jsonl", "vectors.f32", "vectors.sha256"
-
-
-class Embeds(Protocol):
-    """What makes the vectors."""
-
-    def embed(self, texts: Sequence[str]) -> Matrix:
-        """Unit vectors of shape (texts, dimension)."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,11 +90,11 @@ def prepared(data: Path, count: int, cache: Path = CACHE) -> Path:
     with (folder / "lock").open("w") as lock:
         if len(_digests(folder)) * CHUNK < count:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would write into each other
-            embed_rest(folder, MiniLm(batch=32), count)
+            embed_rest(folder, embedder(), count)
     return folder
 
 
-def embed_rest(folder: Path, embedder: Embeds, count: int, chunk: int = CHUNK) -> None:
+def embed_rest(folder: Path, model: Embeds, count: int, chunk: int = CHUNK) -> None:
     """Embeds the texts that have no vector yet, up to so many, in whole chunks.
 
     A chunk counts when its digest is written; what a killed run wrote of one is written again.
@@ -118,7 +104,7 @@ def embed_rest(folder: Path, embedder: Embeds, count: int, chunk: int = CHUNK) -
     with (folder / _VECTORS).open("ab") as vectors, (folder / _DIGESTS).open("a") as digests:
         vectors.truncate(done * _ROW_BYTES)
         for begin in range(done, len(texts), chunk):
-            made = embedder.embed(texts[begin : begin + chunk]).astype("<f4").tobytes()
+            made = model.embed(texts[begin : begin + chunk]).astype("<f4").tobytes()
             vectors.write(made)
             vectors.flush()
             digests.write(f"{hashlib.sha256(made).hexdigest()}\n")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.embedding.model import DIMENSION
 from benchmarks.vectors import kept, sentences, sources
+from benchmarks.vectors.model import DIMENSION, Matrix
 
 LINE = "The queue of the relay grows while nobody reads it"
 PROSE = f"""# A heading
@@ -28,7 +28,7 @@ class Lengths:
         self.embedded: list[str] = []
         self._fails_after = fails_after
 
-    def embed(self, texts: Sequence[str]) -> kept.Matrix:
+    def embed(self, texts: Sequence[str]) -> Matrix:
         if len(self.embedded) >= self._fails_after:
             raise KeyboardInterrupt
         self.embedded += texts

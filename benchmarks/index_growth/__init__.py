@@ -1,0 +1,1 @@
+"""How the index grows: more documents than there are sentences, one size a process."""

@@ -1,0 +1,74 @@
+"""Draws what `benchmarks.growth` wrote: `python -m benchmarks.index_growth.plot JSON SVG`."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import orjson
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+PANELS: Mapping[str, tuple[str, ...]] = {
+    "search, ms": (
+        "dense_ms_p50",
+        "dense_ms_p99",
+        "hundredth_ms_p50",
+        "hundredth_ms_p99",
+        "hybrid_ms_p50",
+        "hybrid_ms_p99",
+    ),
+    "memory, MiB": ("memory_mib",),
+    "rebuild, s": ("build_s",),
+}
+
+
+def points(written: Mapping[str, Any], metric: str) -> tuple[list[int], list[float]]:
+    """Sizes and medians of one metric, the smallest first; sizes without it are left out."""
+    found = sorted(
+        (int(row.split()[0]), metrics[metric]["median"])
+        for row, metrics in written["results"].items()
+        if metric in metrics
+    )
+    return [size for size, _ in found], [value for _, value in found]
+
+
+def draw(written: Mapping[str, Any]) -> Figure:
+    """Three panels over the number of documents, both axes logarithmic."""
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    panels: Sequence[Axes] = figure.subplots(1, len(PANELS))
+    for axes, (title, metrics) in zip(panels, PANELS.items(), strict=True):
+        for metric in metrics:
+            sizes, values = points(written, metric)
+            style = "--" if metric.endswith("p99") else "-"
+            axes.plot(sizes, values, style, marker="o", label=metric)
+        axes.set(title=title, xlabel="documents", xscale="log", yscale="log")
+        axes.grid(visible=True, which="both", alpha=0.25)
+        axes.legend(fontsize=8)
+    machine = written["machine"]
+    figure.suptitle(
+        f"One index, one thread; {machine['cpu']}, load {machine['load_1m']}, "
+        f"commit {written['commit'][:12]}; "
+        f"beyond {written['settings']['real']} the documents are perturbed copies",
+        fontsize=9,
+    )
+    return figure
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Reads the result and writes the plot; the same result gives the same file."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.index_growth.plot")
+    parser.add_argument("json", type=Path)
+    parser.add_argument("svg", type=Path)
+    told = parser.parse_args(argv)
+    mpl.rcParams["svg.hashsalt"] = "growth"
+    told.svg.parent.mkdir(parents=True, exist_ok=True)
+    figure = draw(orjson.loads(told.json.read_bytes()))
+    figure.savefig(told.svg, format="svg", metadata={"Date": None})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""One size, measured in a process of its own: `python -m benchmarks.index_growth.stage`.
+
+Reads one JSON object (data, real, documents, queries) and prints one with the figures.
+"""
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+
+from actors.index.guild import Findings, GuildIndex
+from actors.index.passage import Passage, Selection, Source
+from benchmarks.frame import percentile
+from benchmarks.index_growth.grown import Block, Nearest, blocks
+from benchmarks.search_peers import TOP, exact
+from benchmarks.vectors.kept import Sentences, load
+from benchmarks.vectors.model import DIMENSION
+
+_TAG = "hundredth"
+_WARM = 20
+_STATUS = re.compile(r"^(RssAnon|VmHWM):\s+(\d+) kB$", re.MULTILINE)
+
+
+def measure(real: Sentences, documents: int, queries: int) -> dict[str, float]:
+    """Builds the index from nothing, then searches it from one thread.
+
+    Memory is what the process has more than before, without files that are only mapped. Brute
+    force for the recall runs between the additions and is not counted.
+    """
+    nearest = Nearest(real.queries[:queries], TOP)
+    tagged = Nearest(real.queries[:queries], TOP)
+    before = memory_mib()["RssAnon"]
+    index = GuildIndex(DIMENSION)
+    spent = 0.0
+    for block in blocks(real, documents):
+        begun = time.perf_counter()
+        _add(index, block)
+        spent += time.perf_counter() - begun
+        nearest.show(block.begin, block.vectors)
+        for row in block.tagged.nonzero()[0].tolist():
+            tagged.show(block.begin + row, block.vectors[row : row + 1])
+    used = memory_mib()["RssAnon"] - before
+    found: dict[str, float] = {
+        "build_s": spent,
+        "built_per_s": documents / spent,
+        "memory_mib": used,
+        "memory_mib_per_100k": used / documents * 100_000,
+    }
+    selected = Selection(tags=frozenset({_TAG}))
+    found |= _asked("dense", real, queries, _search(index, Selection(), lexical=False), nearest)
+    found |= _asked("hundredth", real, queries, _search(index, selected, lexical=False), tagged)
+    found |= _asked("hybrid", real, queries, _search(index, Selection(), lexical=True), None)
+    return {**found, "peak_gib": memory_mib()["VmHWM"] / 1024}
+
+
+def memory_mib() -> dict[str, float]:
+    """``RssAnon``: what is held in memory now; ``VmHWM``: the most that ever was."""
+    told = Path("/proc/self/status").read_text(encoding="ascii")
+    return {name: int(kib) / 1024 for name, kib in _STATUS.findall(told)}
+
+
+Ask = Callable[[Sentences, int], Findings]
+
+
+def _search(index: GuildIndex, selection: Selection, *, lexical: bool) -> Ask:
+    def ask(real: Sentences, row: int) -> Findings:
+        text, vector = real.asked[row], real.queries[row]
+        return index.search(text, vector, selection=selection, limit=TOP, lexical=lexical)
+
+    return ask
+
+
+def _asked(
+    name: str, real: Sentences, queries: int, ask: Ask, right: Nearest | None
+) -> dict[str, float]:
+    for row in range(min(_WARM, queries)):
+        ask(real, row)
+    waits, rows = [], []
+    for row in range(queries):
+        begun = time.perf_counter()
+        findings = ask(real, row)
+        waits.append((time.perf_counter() - begun) * 1000)
+        rows.append([int(one.source.source_id) for one in findings.found])
+    found = {f"{name}_ms_p50": percentile(waits, 0.5), f"{name}_ms_p99": percentile(waits, 0.99)}
+    return found if right is None else {**found, f"{name}_recall": exact.recall(rows, right.rows)}
+
+
+def _add(index: GuildIndex, block: Block) -> None:
+    for place, text in enumerate(block.texts):
+        number = str(block.begin + place)
+        source = Source(
+            source_id=number,
+            type="document",
+            version=1,
+            title="",
+            tags=(_TAG,) if block.tagged[place] else (),
+        )
+        passage = Passage(
+            chunk_id=f"chk_{number}",
+            position=0,
+            heading="",
+            text=text.encode().decode(),  # a copy: a document of a guild is nobody else's
+            char_start=0,
+            char_end=len(text),
+            vector=block.vectors[place],
+        )
+        index.replace(source, [passage])
+    index.commit()
+
+
+def main() -> int:
+    """Measures what standard input describes and prints the figures."""
+    told = orjson.loads(sys.stdin.buffer.read())
+    real = load(Path(told["data"]), min(told["documents"], told["real"]))
+    found = measure(real, told["documents"], told["queries"])
+    sys.stdout.buffer.write(orjson.dumps(found) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,27 @@
+"""What embeds the sentences: the model that ships. The one place that names it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.embedding.model import DIMENSION, MODEL_ID, MiniLm
+
+__all__ = ["DIMENSION", "MODEL_ID", "Embeds", "Flags", "Matrix", "embedder"]
+
+Matrix = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+
+
+class Embeds(Protocol):
+    """What makes the vectors."""
+
+    def embed(self, texts: Sequence[str]) -> Matrix:
+        """Unit vectors of shape (texts, dimension)."""
+        ...
+
+
+def embedder() -> Embeds:
+    """The model, loaded."""
+    return MiniLm(batch=32)
