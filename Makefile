@@ -39,11 +39,11 @@ check: lint ## what a commit must pass: lint and unit tests
 
 bench: $(READY) ## every benchmark, quickly; results in benchmarks/results
 	@mkdir -p benchmarks/results
-	@for file in $$(grep -l '__main__' benchmarks/*.py); do \
+	@failed=0; for file in $$(grep -l '__main__' benchmarks/*.py); do \
 	  name=$$(basename $$file .py); \
 	  echo "== $$name"; \
-	  $(BIN)/python -m benchmarks.$$name --quick --json benchmarks/results/$$name.json; \
-	done
+	  $(BIN)/python -m benchmarks.$$name --quick --json benchmarks/results/$$name.json || failed=1; \
+	done; exit $$failed
 
 long: $(READY) ## the tests that take many minutes
 	$(BIN)/pytest -m long --timeout=5400
