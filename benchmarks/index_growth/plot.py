@@ -11,26 +11,24 @@ import orjson
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-PANELS: Mapping[str, tuple[str, ...]] = {
-    "search, ms": (
-        "dense_ms_p50",
-        "dense_ms_p99",
-        "hundredth_ms_p50",
-        "hundredth_ms_p99",
-        "hybrid_ms_p50",
-        "hybrid_ms_p99",
-    ),
-    "memory, MiB": ("memory_mib",),
-    "rebuild, s": ("build_s",),
+PANELS: Mapping[str, Sequence[tuple[str, str]]] = {
+    "search, ms": [
+        (kind, metric)
+        for kind in ("dense", "hundredth", "hybrid")
+        for metric in ("ms_p50", "ms_p99")
+    ],
+    "memory, MiB": [("documents", "memory_mib")],
+    "rebuild, s": [("documents", "build_s")],
 }
+_COLOURS = {"dense": "C0", "hundredth": "C1", "hybrid": "C2", "documents": "C3"}
 
 
-def points(written: Mapping[str, Any], metric: str) -> tuple[list[int], list[float]]:
+def points(written: Mapping[str, Any], kind: str, metric: str) -> tuple[list[int], list[float]]:
     """Sizes and medians of one metric, the smallest first; sizes without it are left out."""
     found = sorted(
         (int(row.split()[0]), metrics[metric]["median"])
         for row, metrics in written["results"].items()
-        if metric in metrics
+        if row.split()[1] == kind and metric in metrics
     )
     return [size for size, _ in found], [value for _, value in found]
 
@@ -40,10 +38,11 @@ def draw(written: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     panels: Sequence[Axes] = figure.subplots(1, len(PANELS))
     for axes, (title, metrics) in zip(panels, PANELS.items(), strict=True):
-        for metric in metrics:
-            sizes, values = points(written, metric)
+        for kind, metric in metrics:
+            sizes, values = points(written, kind, metric)
             style = "--" if metric.endswith("p99") else "-"
-            axes.plot(sizes, values, style, marker="o", label=metric)
+            label = f"{kind} {metric}"
+            axes.plot(sizes, values, style, marker="o", color=_COLOURS[kind], label=label)
         axes.set(title=title, xlabel="documents", xscale="log", yscale="log")
         axes.grid(visible=True, which="both", alpha=0.25)
         axes.legend(fontsize=8)

@@ -38,12 +38,16 @@ def best(vectors: Matrix, queries: Matrix, top: int, allowed: Flags | None = Non
 def recall(found: Sequence[Sequence[int]], right: Rows) -> float:
     """The share of the right rows that were found, over all queries; order does not count.
 
+    A right row below 0 stands for none: there were fewer.
+
     Raises:
         ValueError: not one answer for each query.
     """
     if len(found) != len(right):
         raise ValueError(f"{len(found)} answers to {len(right)} queries")
-    hits = sum(
-        len(set(one) & set(wanted)) for one, wanted in zip(found, right.tolist(), strict=True)
-    )
-    return hits / right.size
+    hits = wanted = 0
+    for one, rows in zip(found, right.tolist(), strict=True):
+        known = {row for row in rows if row >= 0}
+        hits += len(known & set(one))
+        wanted += len(known)
+    return hits / wanted

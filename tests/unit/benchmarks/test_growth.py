@@ -70,10 +70,11 @@ def test_the_plot_shows_sizes_in_order_and_leaves_out_what_was_not_measured() ->
             "100 documents": {"build_s": {"median": 5.0}},
             "10 documents": {"build_s": {"median": 1.0}},
             "20 documents": {},
+            "30 dense": {"build_s": {"median": 9.0}},
         }
     }
 
-    assert plot.points(written, "build_s") == ([10, 100], [1.0, 5.0])
+    assert plot.points(written, "documents", "build_s") == ([10, 100], [1.0, 5.0])
 
 
 def test_two_halves_make_one_text() -> None:

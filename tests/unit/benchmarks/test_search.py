@@ -50,6 +50,10 @@ def test_recall_is_the_share_of_right_rows_whatever_their_order() -> None:
     assert exact.recall([[], []], right) == 0.0
 
 
+def test_where_fewer_rows_are_right_the_others_are_not_missed() -> None:
+    assert exact.recall([[1], [3, 4]], np.array([[1, -1], [3, 4]])) == 1.0
+
+
 def test_an_answer_that_is_missing_is_no_recall_of_the_others() -> None:
     with pytest.raises(ValueError, match="1 answers to 2 queries"):
         exact.recall([[1, 2]], np.array([[1, 2], [3, 4]]))
