@@ -6,6 +6,8 @@ answered is not the guild (its answers carry ``Guild-Version``). Every POST carr
 """
 
 import asyncio
+import base64
+import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,6 +31,7 @@ _AGAIN = frozenset(
     }
 )
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
+_LONGEST_RETRY_AFTER_S = 60.0
 
 
 class ApiProblem(Exception):
@@ -103,6 +106,7 @@ class Api:
         self._sign_in = sign_in
         self._patience_s = patience_s
         self._token: str | None = None
+        self._signing_in = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,6 +132,25 @@ class Api:
         """Changes what has this version. Raises `ApiProblem`."""
         headers = {"If-Match": f'"{version}"', "Idempotency-Key": key}
         return await self._call("PATCH", path, json=body, headers=headers)
+
+    async def delete(self, path: str, *, key: str | None = None) -> Reply:
+        """Takes something away; safe to repeat. Raises `ApiProblem`."""
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return await self._call("DELETE", path, headers=headers)
+
+    async def guild_id(self) -> str:
+        """The guild that the token is for, as it says itself. Raises `ApiProblem`."""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return _guild_of(await self._current_token())
+            except httpx.TransportError as error:
+                if time.monotonic() > deadline:
+                    trouble = str(error) or type(error).__name__
+                    raise ApiProblem(
+                        HTTPStatus.SERVICE_UNAVAILABLE, f"the API cannot be reached: {trouble}"
+                    ) from error
+            await asyncio.sleep(_LONGEST_PAUSE_S)
 
     async def until(
         self,
@@ -162,12 +185,12 @@ class Api:
     async def _call(self, method: str, path: str, **request: Any) -> Reply:
         deadline = time.monotonic() + self._patience_s
         headers: Mapping[str, str] = request.pop("headers", {})
-        pause_s, attempt = _FIRST_PAUSE_S, 0
+        pause_s, attempt, renewed = _FIRST_PAUSE_S, 0, False
         while True:
             attempt += 1
-            trouble = ""
+            trouble, advised_s = "", 0.0
             try:
-                token = self._token or await self._new_token()
+                token = await self._current_token()
                 response = await self._client.request(
                     method,
                     f"{API}{path}",
@@ -179,20 +202,26 @@ class Api:
             else:
                 if response.is_success:
                     return _reply(response, attempt)
-                if response.status_code == HTTPStatus.UNAUTHORIZED and self._token == token:
-                    self._token = None  # it has expired
-                    if attempt == 1:
-                        continue
+                if response.status_code == HTTPStatus.UNAUTHORIZED and not renewed:
+                    renewed = True
+                    if self._token == token:  # else another call has seen that it expired
+                        self._token = None
+                    continue
                 if not may_repeat(response):
                     raise ApiProblem(response.status_code, _sentence(method, path, response))
-                trouble = _sentence(method, path, response)
-            if time.monotonic() + pause_s > deadline:
+                trouble, advised_s = _sentence(method, path, response), retry_after(response)
+            wait_s = max(pause_s, advised_s)
+            if time.monotonic() + wait_s > deadline:
                 raise ApiProblem(
                     HTTPStatus.SERVICE_UNAVAILABLE,
                     f"{method} {path}: no good answer in {self._patience_s:g} s, last: {trouble}",
                 )
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(wait_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def _current_token(self) -> str:
+        async with self._signing_in:
+            return self._token or await self._new_token()
 
     async def _new_token(self) -> str:
         response = await self._sign_in(self._client)
@@ -216,6 +245,22 @@ def may_repeat(response: httpx.Response) -> bool:
     ours = "Guild-Version" in response.headers
     lost = response.status_code == HTTPStatus.NOT_FOUND or response.is_server_error
     return lost and not ours
+
+
+def retry_after(response: httpx.Response) -> float:
+    """How many seconds the server wants us to wait; 0 where it does not say, 60 at most."""
+    said = response.headers.get("Retry-After", "")
+    known = said.isascii() and said.isdecimal() and len(said) < 10
+    return min(float(said), _LONGEST_RETRY_AFTER_S) if known else 0.0
+
+
+def _guild_of(token: str) -> str:
+    try:
+        claims = token.split(".")[1]
+        padded = claims + "=" * (-len(claims) % 4)
+        return str(json.loads(base64.urlsafe_b64decode(padded))["guild"])
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise ApiProblem(HTTPStatus.BAD_GATEWAY, "the access token names no guild") from error
 
 
 def _reply(response: httpx.Response, attempts: int) -> Reply:
