@@ -38,6 +38,7 @@ def worker_environment(
     caller: Mapping[str, str],
     *,
     stack_id: str,
+    data_dir: Path,
     addresses: Addresses,
     ray_address: str,
     ray: Mapping[str, str],
@@ -47,6 +48,7 @@ def worker_environment(
     Args:
         caller: the environment of `python -m cluster.up`; ``GUILD_…`` settings come from there.
         stack_id: the marker.
+        data_dir: of the stack: a job finds the way to its API there.
         addresses: of the data.
         ray_address: so that a job or an actor finds its own cluster.
         ray: from `ray_environment`.
@@ -68,4 +70,5 @@ def worker_environment(
         "JWT_SECRET": addresses.jwt_secret,
         "SECRET_KEY": addresses.secret_key,
         "GUILD_RAY_ADDRESS": ray_address,
+        "GUILD_DATA_DIR": str(data_dir),
     }

@@ -147,6 +147,7 @@ class RayPart:
         self._environment = worker_environment(
             os.environ,
             stack_id=plan.stack_id,
+            data_dir=plan.folder,
             addresses=plan.addresses,
             ray_address=self.address,
             ray=ray_environment(

@@ -23,6 +23,7 @@ def workers(caller: dict[str, str]) -> dict[str, str]:
     return worker_environment(
         caller,
         stack_id="one",
+        data_dir=Path("/var/guild"),
         addresses=ADDRESSES,
         ray_address="127.0.0.2:1",
         ray=ray_environment(PORTS, token="token", store=STORE, namespace="n", temp_dir=TEMP),
@@ -85,3 +86,9 @@ def test_a_jobs_python_is_this_one() -> None:
     first, *rest = environment["PATH"].split(":")
     assert (Path(first) / "python").exists()
     assert rest == ["/usr/bin"]
+
+
+def test_a_job_finds_the_folder_of_its_stack() -> None:
+    environment = workers({"GUILD_DATA_DIR": "relative"})
+
+    assert environment["GUILD_DATA_DIR"] == "/var/guild"
