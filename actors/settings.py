@@ -492,6 +492,50 @@ class IndexSettings(_Section):
     answer_quotes: int = Field(default=3, ge=1)
 
 
+class ApiSettings(_Section):
+    """How commands and jobs reach the API; without a URL they use the local stack of `data_dir`."""
+
+    url: str = Field(default="", description="without a path")
+    login: str = Field(default="", description="of a person; or a client's id and secret")
+    password: SecretStr = SecretStr("")
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    patience_s: float = Field(
+        default=300.0, gt=0, description="one request is repeated for so long"
+    )
+    timeout_s: float = Field(default=60.0, gt=0, description="one attempt")
+
+
+class JobSettings(_Section):
+    """Ingestion of files and evaluation: `python -m cluster.jobs.…`. Sizes in bytes."""
+
+    state_dir: Path = Field(
+        default_factory=lambda: Path.home() / ".local" / "state" / "elders-guild",
+        description="journals: what was confirmed, for each root and prefix",
+    )
+    max_file_bytes: int = Field(default=64 << 20, ge=1, description="larger files are refused")
+    max_unpacked_bytes: int = Field(default=128 << 20, ge=1, description="of one Word document")
+    max_parts: int = Field(default=5_000, ge=1, description="pages, or parts of an archive")
+    max_depth: int = Field(default=64, ge=1, description="folders within folders")
+    parsers: int = Field(default=2, ge=1, le=64, description="files read at a time")
+    parser_memory_bytes: int = Field(default=1 << 30, ge=64 << 20, description="of each process")
+    parse_timeout_s: float = Field(default=60.0, gt=0, description="for one file")
+    files_each_parser: int = Field(default=500, ge=1, description="then its process is replaced")
+    batch_documents: int = Field(default=50, ge=1, le=100)
+    batch_bytes: int = Field(default=2 << 20, ge=1, description="of text; one document may be more")
+    batches_in_flight: int = Field(default=3, ge=1, le=32)
+    batch_linger_s: float = Field(default=0.2, ge=0, description="a batch waits for the next file")
+    document_attempts: int = Field(default=8, ge=1, description="while the guild is busy")
+    document_pause_s: float = Field(default=0.5, gt=0, description="doubles with each attempt")
+    deletes_in_flight: int = Field(default=8, ge=1, le=64)
+    errors_listed: int = Field(default=1_000, ge=1, description="more are only counted")
+    progress_every_s: float = Field(default=5.0, gt=0, description="where there is no terminal")
+    searchable_within_s: float = Field(default=86_400.0, gt=0, description="--wait gives up then")
+    searchable_poll_s: float = Field(default=1.0, gt=0)
+    questions_in_flight: int = Field(default=4, ge=1, le=64)
+    max_line_bytes: int = Field(default=8 << 20, ge=1, description="of a data set's file")
+
+
 class StackSettings(_Section):
     """The local stack: one supervisor process and what it starts. Not used in production."""
 
@@ -566,6 +610,8 @@ class GuildSettings(BaseSettings):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     index: IndexSettings = IndexSettings()
     stack: StackSettings = StackSettings()
+    api: ApiSettings = ApiSettings()
+    jobs: JobSettings = JobSettings()
 
     @model_validator(mode="after")
     def _waits_end_in_time(self) -> Self:

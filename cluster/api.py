@@ -133,9 +133,9 @@ class Api:
         headers = {"If-Match": f'"{version}"', "Idempotency-Key": key}
         return await self._call("PATCH", path, json=body, headers=headers)
 
-    async def delete(self, path: str, *, key: str | None = None) -> Reply:
-        """Takes something away; safe to repeat. Raises `ApiProblem`."""
-        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+    async def delete(self, path: str, *, version: int, key: str | None = None) -> Reply:
+        """Takes away what has this version; safe to repeat. Raises `ApiProblem`."""
+        headers = {"If-Match": f'"{version}"', "Idempotency-Key": key or uuid.uuid4().hex}
         return await self._call("DELETE", path, headers=headers)
 
     async def guild_id(self) -> str:

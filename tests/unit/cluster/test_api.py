@@ -45,7 +45,7 @@ async def test_a_full_server_is_asked_again_when_it_said(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(asyncio, "sleep", note)
     async with api(answer) as client:
-        reply = await client.delete("/rag/documents/doc_1")
+        reply = await client.delete("/rag/documents/doc_1", version=1)
 
     assert (reply.attempts, slept) == (2, [7.0])
 
