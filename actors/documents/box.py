@@ -129,10 +129,10 @@ class _Process:
             )
 
     async def ask(self, question: dict[str, Any], longest: int) -> dict[str, Any]:
-        assert self._process is not None  # noqa: S101 - started above
-        pipe, answers = self._process.stdin, self._process.stdout
-        assert pipe is not None  # noqa: S101 - both are pipes
-        assert answers is not None  # noqa: S101
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise ConnectionError("it was not started")
+        pipe, answers = process.stdin, process.stdout
         frame = json.dumps(question).encode()
         pipe.write(LENGTH.pack(len(frame)) + frame)
         await pipe.drain()
