@@ -1,12 +1,15 @@
 """Text files in any of the usual encodings."""
 
 import codecs
+import re
 
 from charset_normalizer import from_bytes
 
 from actors.documents.parsed import Limits, Parsed, ParsedType, ParseProblem, bounded
 
 _MAX_BYTES_A_CHAR = 4
+_CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+_MAX_CONTROLS = 0.01  # a share; a colourful log has escapes, and those do not count
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the start of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -33,7 +36,7 @@ def decode(data: bytes) -> str:
         ParseProblem: it is no text.
     """
     text = _decoded(data)
-    if text is None or "\x00" in text:
+    if text is None or "\x00" in text or len(_CONTROLS.findall(text)) > len(text) * _MAX_CONTROLS:
         raise ParseProblem("is not text")
     return text
 

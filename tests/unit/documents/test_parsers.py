@@ -51,7 +51,9 @@ def test_japanese_text_is_read_in_the_usual_encodings(encoding: str) -> None:
     assert (parsed.text, parsed.content_type) == (text, "text/plain")
 
 
-@pytest.mark.parametrize("data", [b"\x00\x01\x02", b"\x7fELF\x02\x00\x00\xff", b"a\x00b"])
+@pytest.mark.parametrize(
+    "data", [b"\x00\x01\x02", b"\x7fELF\x02\x00\x00\xff", b"a\x00b", bytes(range(1, 256)) * 20]
+)
 def test_what_is_not_text_is_refused(data: bytes) -> None:
     with pytest.raises(ParseProblem, match="is not text"):
         parse(data, Format.TEXT, LIMITS)
