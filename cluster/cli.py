@@ -2,6 +2,7 @@
 
 import typer
 
+from cluster.jobs.evaluate import evaluate_command
 from cluster.jobs.ingest import ingest_command
 
 app = typer.Typer(help="What a user of a running guild does from a shell.", no_args_is_help=True)
@@ -9,10 +10,11 @@ app = typer.Typer(help="What a user of a running guild does from a shell.", no_a
 
 @app.callback()
 def _commands() -> None:
-    """The commands below share the settings of the project: see docs/INGESTION.md."""
+    """The commands share the project's settings: docs/INGESTION.md, docs/EVALUATION.md."""
 
 
 app.command("ingest")(ingest_command)
+app.command("evaluate")(evaluate_command)
 
 
 def main() -> None:
