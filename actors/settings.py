@@ -439,10 +439,24 @@ class KnowledgeSettings(_Section):
     restore_within_days: int = Field(default=90, ge=1, description="a deleted entity's way back")
 
 
+class Arithmetic(enum.StrEnum):
+    """How the local model multiplies with its weights; everything else is float32."""
+
+    FLOAT32 = "float32"
+    INT8 = "int8"
+
+
+class EmbeddingSettings(_Section):
+    """What turns texts into vectors."""
+
+    arithmetic: Arithmetic = Field(
+        default=Arithmetic.INT8, description="of the local model; vectors of the two do not mix"
+    )
+
+
 class IndexSettings(_Section):
     """Search: passages, the two legs, their fusion."""
 
-    embed_batch: int = Field(default=8, ge=1, description="texts in one run of the model")
     max_embed_texts: int = Field(default=64, ge=1, description="texts in one message")
     embed_claim: int = Field(default=32, ge=1, description="passages a member embeds at a time")
     embed_claim_s: float = Field(default=60.0, gt=0, description="then another member may try")
@@ -602,6 +616,7 @@ class GuildSettings(BaseSettings):
     bus: BusSettings = BusSettings()
     saga: SagaSettings = SagaSettings()
     outbound: OutboundSettings = OutboundSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
     webhooks: WebhookSettings = WebhookSettings()
     gateway: GatewaySettings = GatewaySettings()
     identity: IdentitySettings = IdentitySettings()

@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 
 from actors import clock
-from actors.embedding.model import DIMENSION, MODEL_ID, MiniLm
+from actors.embedding.identity import active
+from actors.embedding.model import MiniLm
 from actors.index.guild import GuildIndex
 from actors.index.passage import Passage, Vector
 from actors.rag import domain, evidence
 from actors.rag.messages import FindEvidence, StoreDocument
 from actors.runtime.message import Caller, Context, GuildId
-from actors.settings import IndexSettings
+from actors.settings import EmbeddingSettings, IndexSettings
 from benchmarks.frame import Goal, Options, Report, Summary, main
 
 _DATA = Path("../shared/data")
@@ -37,6 +38,7 @@ _CONTEXT = Context(
     caller=Caller(guild_id=GuildId("benchmark"), principal_id="benchmark"), correlation_id="1"
 )
 _SETTINGS = IndexSettings()
+_MODEL = active(EmbeddingSettings())
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 
 Hide = Callable[[str], str]
@@ -51,10 +53,10 @@ class Case:
 
 
 class Vectors:
-    """The model behind a cache on disk: a minute and a half of embedding, once."""
+    """The model behind a cache on disk: a minute of embedding, once."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / f"{MODEL_ID}.npz"
+        self._file = folder / f"{_MODEL.model_id}.npz"
         self._known: dict[str, Vector] = {}
         if self._file.exists():
             with np.load(self._file) as kept:
@@ -66,7 +68,7 @@ class Vectors:
         keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         if new:
-            self._model = self._model or MiniLm(batch=_SETTINGS.embed_batch)
+            self._model = self._model or MiniLm()
             made = self._model.embed(list(new.values()))
             self._known.update(zip(new, made, strict=True))
         return [self._known[key] for key in keys]
@@ -90,7 +92,9 @@ def names_hidden(data: Path) -> Hide:
 
 def build(data: Path, vectors: Vectors, hide: Hide | None = None) -> GuildIndex:
     """The index of the runbooks, as the RAG sage would build it; source id = path without .md."""
-    index = GuildIndex(DIMENSION, candidates=_SETTINGS.candidates, fold_rows=_SETTINGS.fold_rows)
+    index = GuildIndex(
+        _MODEL.dimension, candidates=_SETTINGS.candidates, fold_rows=_SETTINGS.fold_rows
+    )
     now = clock.now()
     for path in _pages(data):
         source_id = str(path.relative_to(data / "runbooks").with_suffix(""))
@@ -232,7 +236,7 @@ async def run(data: Path, options: Options) -> Report:
             for form, metrics in found.items()
         },
         goals=tuple(goals),
-        settings={"runbooks": len(_pages(data)), "model": MODEL_ID},
+        settings={"runbooks": len(_pages(data)), "model": _MODEL.model_id},
     )
 
 

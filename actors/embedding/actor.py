@@ -14,8 +14,7 @@ class EmbeddingMember(Member):
 
     async def open(self, host: Host) -> Handlers:
         """Loads the model and checks its example, off the event loop."""
-        settings = host.settings.index
-        model = await asyncio.to_thread(MiniLm, batch=settings.embed_batch)
-        service = EmbeddingService(model, settings)
+        model = await asyncio.to_thread(MiniLm, host.settings.embedding.arithmetic)
+        service = EmbeddingService(model, host.settings.index)
         host.on_close(service.close)
         return service.handlers()

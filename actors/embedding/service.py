@@ -42,7 +42,7 @@ class EmbeddingService:
         if not 1 <= len(query.texts) <= self._max_texts:
             raise ValidationError("texts", f"1 to {self._max_texts}")
         vectors = await (self._remembered(query.texts) if query.urgent else self._run(query.texts))
-        return Embeddings(vectors=vectors, model_id=self._model.model_id)
+        return Embeddings(vectors=vectors, model_id=self._model.identity.model_id)
 
     async def close(self) -> None:
         """Ends both threads; what runs is finished, what waits is dropped."""

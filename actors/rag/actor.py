@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from actors.embedding.identity import active
 from actors.embedding.messages import Embed, Embeddings
-from actors.embedding.model import DIMENSION, MODEL_ID
 from actors.rag.backlog import Backlog
 from actors.rag.finder import Finder
 from actors.rag.library import Library
@@ -50,8 +50,9 @@ class RagMember(Member):
         )
         host.on_close(log_database.close)
         store = PostgresRagStore(database, log_database)
-        snapshots = Snapshots(settings, MODEL_ID, DIMENSION)
-        library = Library(store, LogReader(log_database), settings, snapshots)
+        model = active(host.settings.embedding)
+        snapshots = Snapshots(settings, model.model_id, model.dimension)
+        library = Library(store, LogReader(log_database), settings, model.dimension, snapshots)
         host.on_close(library.close)
         await library.load()
         embedder = PoolEmbedder(host.pool("embedding"))

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actors.embedding.model import DIMENSION
 from actors.errors import DependencyUnavailable, ValidationError
 from actors.events import Evidence, RunbookStep
 from actors.index.guild import Found, GuildIndex
@@ -63,7 +62,7 @@ class Finder:
             self._check(query.text)
         if not 1 <= query.top_k <= self._settings.max_results:
             raise ValidationError("top_k", f"1 to {self._settings.max_results}")
-        given = None if query.vector is None else _given(query.vector)
+        given = None if query.vector is None else _given(query.vector, self._library.dimension)
         if query.mode is SearchMode.EXACT:
             return await self._exact(query, given)
         return await self._hits(query, given)
@@ -256,14 +255,14 @@ class Finder:
             raise ValidationError("text", f"at most {self._settings.max_query_chars} characters")
 
 
-def _given(sent: bytes) -> Vector:
+def _given(sent: bytes, dimension: int) -> Vector:
     """The caller's vector, of unit length.
 
     Raises:
         ValidationError: another dimension, no length, or not finite.
     """
-    if len(sent) != 4 * DIMENSION:
-        raise ValidationError("vector", f"{DIMENSION} numbers are needed")
+    if len(sent) != 4 * dimension:
+        raise ValidationError("vector", f"{dimension} numbers are needed")
     vector = np.frombuffer(sent, dtype="<f4").astype(np.float32)
     length = float(np.linalg.norm(vector))
     if not np.isfinite(length) or length == 0.0:

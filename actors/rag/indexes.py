@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import structlog
 
-from actors.embedding.model import DIMENSION
 from actors.index.bases import CompressedBase
 from actors.index.dense import Compression
 from actors.index.guild import GuildIndex
@@ -28,8 +27,9 @@ _T = TypeVar("_T")
 class Indexes:
     """One `GuildIndex` a guild, made when it is first needed."""
 
-    def __init__(self, settings: IndexSettings) -> None:
+    def __init__(self, settings: IndexSettings, dimension: int) -> None:
         self._settings = settings
+        self._dimension = dimension
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="index-aside")
         self._indexes: dict[GuildId, GuildIndex] = {}
@@ -129,7 +129,7 @@ class Indexes:
         index = self._indexes.get(guild_id)
         if index is None:
             index = GuildIndex(
-                DIMENSION,
+                self._dimension,
                 candidates=self._settings.candidates,
                 fold_rows=self._settings.fold_rows,
                 compress_rows=self._settings.compress_rows,

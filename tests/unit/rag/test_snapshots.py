@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.embedding.model import DIMENSION
+from actors.embedding.identity import MINILM_DIMENSION as DIMENSION
 from actors.rag.backlog import Backlog
 from actors.rag.finder import Finder
 from actors.rag.library import Library
@@ -48,7 +48,7 @@ class World:
     @asynccontextmanager
     async def member(self) -> AsyncIterator[tuple[Library, LocalPool]]:
         kept = Snapshots(self.settings, MODEL, DIMENSION, self.now)
-        library = Library(self.store, self.store.log, self.settings, kept)
+        library = Library(self.store, self.store.log, self.settings, DIMENSION, kept)
         await library.load()
         finder = Finder(self.store, library, WordEmbedder(), self.settings)
         yield library, LocalPool(RagSage(self.store, finder, self.settings).handlers())
