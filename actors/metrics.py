@@ -85,7 +85,21 @@ RAG_QUERIES = _counter("elders_guild_rag_queries", "Searches and questions.", "m
 INDEX_SNAPSHOTS = _counter(
     "elders_guild_index_snapshots", "Index snapshots, by what became of them.", "outcome"
 )
+EMBEDDED_TEXTS = _counter("elders_guild_embedded_texts", "Texts made vectors of.", "purpose")
+EMBED_SECONDS = _histogram(
+    "elders_guild_embed_duration_seconds",
+    "Texts of one message, with waiting.",
+    _SECONDS,
+    "purpose",
+)
+EMBED_WAITING = _gauge("elders_guild_embed_waiting_texts", "Waiting or being embedded.", "purpose")
+EMBED_CACHE = _counter("elders_guild_embed_cache", "Queries looked up among those known.", "result")
 INDEX_LAG_EVENTS = _gauge("elders_guild_index_lag_events", "Passages not yet embedded.", "leg")
+
+
+def embed_purpose(urgent: bool) -> str:
+    """The label: what the vectors are for."""
+    return "query" if urgent else "passage"
 
 
 class Sample(NamedTuple):

@@ -452,13 +452,27 @@ class EmbeddingSettings(_Section):
     arithmetic: Arithmetic = Field(
         default=Arithmetic.INT8, description="of the local model; vectors of the two do not mix"
     )
+    background_threads: int | None = Field(
+        default=None, ge=1, le=64, description="for passages; default one for each core"
+    )
+    max_background_threads: int = Field(default=8, ge=1, description="of that default")
+    background_nice: int = Field(
+        default=10, ge=0, le=19, description="how far those threads stand back behind queries"
+    )
+    max_waiting_texts: int = Field(
+        default=2_048, ge=1, description="in a member, of queries and of passages each"
+    )
+    retry_after_s: float = Field(default=1.0, gt=0, description="what a full embedder advises")
 
 
 class IndexSettings(_Section):
     """Search: passages, the two legs, their fusion."""
 
     max_embed_texts: int = Field(default=64, ge=1, description="texts in one message")
-    embed_claim: int = Field(default=32, ge=1, description="passages a member embeds at a time")
+    embed_claim: int = Field(default=32, ge=1, description="passages of one claim")
+    embed_claims: int = Field(
+        default=4, ge=1, le=64, description="claims a member has embedded at the same time"
+    )
     embed_claim_s: float = Field(default=60.0, gt=0, description="then another member may try")
     embed_poll_s: float = Field(default=0.5, gt=0)
     query_embed_timeout_s: float = Field(

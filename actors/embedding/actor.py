@@ -4,6 +4,7 @@ import asyncio
 
 from actors.embedding.model import MiniLm
 from actors.embedding.service import EmbeddingService
+from actors.embedding.threads import ThreadedModel
 from actors.runtime.host import Host
 from actors.runtime.member import Member
 from actors.runtime.message import Handlers
@@ -14,7 +15,8 @@ class EmbeddingMember(Member):
 
     async def open(self, host: Host) -> Handlers:
         """Loads the model and checks its example, off the event loop."""
-        model = await asyncio.to_thread(MiniLm, host.settings.embedding.arithmetic)
-        service = EmbeddingService(model, host.settings.index)
-        host.on_close(service.close)
-        return service.handlers()
+        settings = host.settings.embedding
+        model = await asyncio.to_thread(MiniLm, settings.arithmetic)
+        embedder = ThreadedModel(model, settings)
+        host.on_close(embedder.close)
+        return EmbeddingService(embedder, host.settings.index).handlers()

