@@ -450,7 +450,8 @@ class EmbeddingSettings(_Section):
     """What turns texts into vectors."""
 
     arithmetic: Arithmetic = Field(
-        default=Arithmetic.INT8, description="of the local model; vectors of the two do not mix"
+        default=Arithmetic.FLOAT32,
+        description="of the local model; int8 is faster and less exact, and the two do not mix",
     )
     background_threads: int | None = Field(
         default=None, ge=1, le=64, description="for passages; default one for each core"
