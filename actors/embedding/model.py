@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from actors.embedding import graph, network
 from actors.embedding.identity import minilm
 from actors.embedding.messages import Vectors
+from actors.index.similarity import cosines_of_unit
 from actors.settings import Arithmetic
 
 MAX_TOKENS = 256
@@ -82,7 +83,7 @@ class MiniLm:
 
     def _check_example(self, arithmetic: Arithmetic) -> None:
         vectors = self.embed(_EXAMPLE)
-        cosines = (vectors @ vectors.T)[np.triu_indices(3, k=1)]
+        cosines = cosines_of_unit(vectors, vectors)[np.triu_indices(3, k=1)]
         if not np.allclose(cosines, _EXAMPLE_COSINES[arithmetic], atol=_TOLERANCE[arithmetic]):
             found = cosines.round(4)
             raise EmbedderBroken(f"{self.identity.model_id}: the example's cosines are {found}")

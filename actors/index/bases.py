@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from actors.index.lexical import Ranking
 from actors.index.passage import Vector
+from actors.index.similarity import cosines_of_unit
 
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
@@ -68,7 +69,7 @@ class ExactBase:
         """See `Base.search`."""
         if alive is not None:
             return gathered(self.vectors(), np.flatnonzero(alive), query, limit)
-        return best_of(self.vectors() @ query, limit)
+        return best_of(cosines_of_unit(self.vectors(), query), limit)
 
 
 class CompressedBase:
@@ -128,8 +129,8 @@ class CompressedBase:
 def gathered(vectors: Vector, rows: Rows, query: Vector, limit: int) -> Ranking:
     """The best of these rows, each looked at."""
     if len(rows) == len(vectors):  # nothing to leave out: no copy
-        return best_of(vectors @ query, limit)
-    best = best_of(vectors[rows] @ query, limit)
+        return best_of(cosines_of_unit(vectors, query), limit)
+    best = best_of(cosines_of_unit(vectors[rows], query), limit)
     return Ranking(rows[best.slots], best.scores)
 
 

@@ -10,6 +10,7 @@ from actors.index.image import DenseImage
 from actors.index.lexical import Ranking
 from actors.index.passage import Vector
 from actors.index.rows import Rows
+from actors.index.similarity import cosines_of_unit
 
 _DEAD_AMONG = 4
 """Where few of the base are dead, so many times the limit are asked for instead of a filter."""
@@ -85,8 +86,8 @@ class DenseLeg:
         found = np.full(len(rows), np.nan, dtype=np.float32)
         base = (rows >= 0) & (rows < len(self._base))
         delta = rows >= len(self._base)
-        found[base] = self._base.vectors()[rows[base]] @ query
-        found[delta] = self._delta.all[rows[delta] - len(self._base)] @ query
+        found[base] = cosines_of_unit(self._base.vectors()[rows[base]], query)
+        found[delta] = cosines_of_unit(self._delta.all[rows[delta] - len(self._base)], query)
         return found
 
     def search(self, query: Vector, alive: Mask | None, limit: int) -> Ranking:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import orjson
 
 from actors.events import CustomEvent, StoredEvent, SubscriptionMatch
+from actors.index.similarity import cosines_of_unit
 from actors.runtime.message import Position
 
 SUBSCRIPTION = "bus.meaning"
@@ -56,7 +57,7 @@ def matches(
     Yields:
         Which of the events it is, and the match; None where that subscription does not want it.
     """
-    scores = meanings @ queries.vectors.T
+    scores = cosines_of_unit(meanings, queries.vectors)
     close = scores >= queries.floors
     for index, event in enumerate(events):
         places = np.flatnonzero(close[index])
