@@ -1,9 +1,12 @@
 """Words of a text as the lexical leg counts them. Pure."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 import tantivy
+
+from actors.index import cjk
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_\-.:/][A-Za-z0-9]+)*")
 _SEPARATOR = re.compile(r"[_\-.:/]+")
@@ -12,7 +15,11 @@ _MAX_TERM = 64
 
 
 def analyzer() -> tantivy.TextAnalyzer:
-    """Lower case, no accents, no English function words, English stems."""
+    """Lower case, no accents, no English function words, English stems; of what `expand` made.
+
+    Terms of other scripts pass as they are; German or French words lose what English ones would,
+    in query and text alike.
+    """
     return (
         tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
         .filter(tantivy.Filter.remove_long(_MAX_TERM))
@@ -30,11 +37,14 @@ def humps(identifier: str) -> list[str]:
 
 
 def expand(text: str) -> str:
-    """The text, and behind it the words hidden in its identifiers.
+    """The text in one spelling, Chinese, Japanese and Korean in terms, and the hidden words.
 
-    ``KubeletDown`` is found by ``kubelet``, ``down`` and by its whole name; ``kube_pod_info`` by
-    its words (the tokenizer splits it) and as ``kubepodinfo``.
+    Full and half width are one (NFKC). ``KubeletDown`` is found by ``kubelet``, ``down`` and by its
+    whole name; ``kube_pod_info`` by its words (the tokenizer splits it) and as ``kubepodinfo``;
+    these words stand behind the text.
     """
+    if not text.isascii():
+        text = cjk.separated(unicodedata.normalize("NFKC", text))
     hidden = " ".join(_hidden(text))
     return f"{text}\n{hidden}" if hidden else text
 
