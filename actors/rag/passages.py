@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import yaml
 
+from actors.index import cjk
+
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _ATX_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
 _UNDERLINE = re.compile(r"^ {0,3}(=+|-{2,})[ \t]*$")
@@ -13,8 +15,13 @@ _PROSE = re.compile(r"^ {0,3}(?![-*+>|#] |[-*+>|=]*$|\d+[.)] )\S")
 _FRONT_MATTER = re.compile(
     r"\A\ufeff?---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.S | re.M
 )
-_WORD = re.compile(r"\S+")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+# Two characters of a script without spaces are about as much as a word of one with them.
+_WORD = re.compile(rf"[{cjk.WIDE}]{{1,2}}|[^\s{cjk.WIDE}]+")
+_STOP, _CLOSING = r"[。\uff01\uff1f]", r"[」』\uff09]"
+_SENTENCE_END = re.compile(
+    rf"(?<=[.!?])\s+|(?<={_STOP})(?!{_STOP}|{_CLOSING})|(?<={_STOP}{_CLOSING})"
+)
+_SPACE = re.compile(r"\s*")
 _MAX_FRONT_MATTER = 16_384
 _SMALL_SHARE = 4  # a section below 1/4 of a passage shares one with its neighbours
 
@@ -87,8 +94,9 @@ def first_heading(text: str, start: int = 0) -> str:
 def cut(text: str, *, max_words: int, markdown: bool = True) -> list[Passage]:
     """Passages of at most ``max_words``, along headings, then paragraphs, then sentences.
 
-    Small neighbouring sections share a passage. Together the passages hold every word of the text
-    (without its front matter) once, in order.
+    Two characters of Chinese, Japanese or Korean count as a word. Small neighbouring sections
+    share a passage. Together the passages hold every word of the text (without its front matter)
+    once, in order.
     """
     start = front_matter(text)[1] if markdown else 0
     parts = sections(text, start) if markdown else [Section((), 0, start, start, len(text))]
@@ -177,24 +185,31 @@ def _pack(text: str, blocks: list[tuple[int, int]], max_words: int) -> Iterator[
 
 def _split(text: str, start: int, end: int, max_words: int) -> Iterator[tuple[int, int]]:
     """A block as it is, or where it is too long: by sentences or lines, then by words."""
-    while _words(text, start, end) > max_words:
-        limit = _end_of_word(text, start, end, max_words)
+    while (limit := _limit(text, start, end, max_words)) < end:
         breaks = [found.start() for found in _SENTENCE_END.finditer(text, start, limit)]
         lines = text.rfind("\n", start, limit)
         cut_at = max([place for place in (*breaks[-1:], lines) if place > start], default=limit)
         if _words(text, start, cut_at) * 2 < max_words:
             cut_at = limit
         yield start, cut_at
-        start = cut_at + len(text[cut_at:end]) - len(text[cut_at:end].lstrip())
+        start = _after_space(text, cut_at, end)
     if start < end:
         yield start, end
 
 
-def _end_of_word(text: str, start: int, end: int, number: int) -> int:
+def _limit(text: str, start: int, end: int, max_words: int) -> int:
+    """Where the last word ends that still fits; ``end`` where all of them do."""
+    last = start
     for count, word in enumerate(_WORD.finditer(text, start, end), start=1):
-        if count == number:
-            return word.end()
+        if count > max_words:
+            return last
+        last = word.end()
     return end
+
+
+def _after_space(text: str, start: int, end: int) -> int:
+    found = _SPACE.match(text, start, end)
+    return found.end() if found else start
 
 
 def _join_small(

@@ -39,6 +39,42 @@ def test_passages_hold_every_word_once_and_know_where(text: str, max_words: int)
     assert [one.position for one in found] == list(range(len(found)))
 
 
+japanese = st.sampled_from(
+    [
+        "接続プールが枯渇した。",
+        "再起動する",
+        "「確認した。」",
+        "CPU使用率80%、",
+        "\u3000",
+        " ",
+        "ﾃﾞｨｽｸ",
+    ]
+)
+
+
+@given(st.lists(japanese, max_size=60).map("".join), st.integers(5, 30))
+def test_text_without_spaces_is_cut_as_well_and_loses_nothing(text: str, max_words: int) -> None:
+    found = passages.cut(text, max_words=max_words, markdown=False)
+
+    assert "".join("".join(one.text for one in found).split()) == "".join(text.split())
+    assert all(text[one.char_start : one.char_end] == one.text for one in found)
+    assert all(len(one.text) <= 6 * max_words for one in found)
+
+
+def test_japanese_is_cut_behind_its_sentences() -> None:
+    first, second = "ディスク使用率が八十%を超えた。", "古いログを削除して空き容量を確保する。"
+
+    found = passages.cut(first + second, max_words=12)
+
+    assert [one.text for one in found] == [first, second]
+
+
+def test_a_long_text_without_a_break_is_cut_in_a_moment() -> None:
+    found = passages.cut("障害" * 100_000, max_words=100, markdown=False)
+
+    assert len(found) == 1_000
+
+
 def test_headings_of_both_styles_give_the_path() -> None:
     text = "Top\n===\n\nIntro.\n\nDeep\n----\n\nBody.\n\n### Deeper\n\nMore."
 
