@@ -16,7 +16,6 @@ from actors.index.fusion import Legs
 from actors.index.image import Image
 from actors.index.lexical import LexicalLeg, Ranking
 from actors.index.passage import Passage, Selection, Source, Vector
-from actors.index.similarity import cosines_of_unit
 
 Slots = npt.NDArray[np.int64]
 
