@@ -2,12 +2,12 @@
 
 from actors import clock, metrics
 from actors.bus.domain import publishing
-from actors.bus.group_commit import GroupCommit
 from actors.bus.messages import Published, PublishEvents
 from actors.bus.store import PublishingStore
 from actors.runtime import scope
 from actors.runtime.message import Handlers
 from actors.settings import BusSettings
+from actors.storage.group_commit import GroupCommit, GroupLimits
 
 
 class PublishingSage:
@@ -23,7 +23,7 @@ class PublishingSage:
         self._settings = settings
         self._now = now
         self._new_ids = new_ids
-        self._groups = GroupCommit[publishing.Line, Published](store.append, settings)
+        self._groups = GroupCommit[publishing.Line, Published](store.append, limits(settings))
 
     def handlers(self) -> Handlers:
         """Which method answers which message."""
@@ -43,3 +43,16 @@ class PublishingSage:
         for name, number in fresh.items():
             metrics.EVENTS_PUBLISHED.labels(name).inc(number)
         return tuple(published)
+
+
+def limits(settings: BusSettings) -> GroupLimits:
+    """Bounds of the commits that publishers share."""
+    return GroupLimits(
+        what="publishing",
+        items=settings.group_events,
+        size_bytes=settings.group_bytes,
+        in_flight=settings.groups_in_flight,
+        waiting=settings.max_waiting_events,
+        attempts=settings.publish_attempts,
+        retry_after_s=settings.retry_after_s,
+    )

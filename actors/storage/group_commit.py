@@ -1,20 +1,43 @@
-"""Publishers who wait at the same moment share one transaction, and with it one fsync."""
+"""Who waits for a commit at the same moment shares one transaction, and with it one fsync."""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from actors.errors import ElderGuildError, Overloaded, VersionConflict
 from actors.runtime.message import GuildId
-from actors.settings import BusSettings
 
 ItemT = TypeVar("ItemT")
 DoneT = TypeVar("DoneT")
 
 Write = Callable[[GuildId, Sequence[ItemT]], Awaitable[Sequence[DoneT]]]
 """One transaction: answers one entry for each item, in order, after the commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupLimits:
+    """Bounds of one `GroupCommit`.
+
+    Attributes:
+        what: is refused when too much waits; for the caller to read.
+        items: of one commit.
+        size_bytes: of one commit.
+        in_flight: commits at one time.
+        waiting: items not yet committed.
+        attempts: at one commit that loses races.
+        retry_after_s: what a caller who is refused is advised.
+    """
+
+    what: str
+    items: int
+    size_bytes: int
+    in_flight: int
+    waiting: int
+    attempts: int
+    retry_after_s: float
 
 
 class GroupCommit(Generic[ItemT, DoneT]):
@@ -24,9 +47,9 @@ class GroupCommit(Generic[ItemT, DoneT]):
     a commit is under way. A request is never divided, so it is written whole or not at all.
     """
 
-    def __init__(self, write: Write[ItemT, DoneT], settings: BusSettings) -> None:
+    def __init__(self, write: Write[ItemT, DoneT], limits: GroupLimits) -> None:
         self._write = write
-        self._settings = settings
+        self._limits = limits
         self._queues: dict[GuildId, deque[_Request[ItemT, DoneT]]] = {}
         self._writers: set[asyncio.Task[None]] = set()
         self.waiting = 0
@@ -44,12 +67,12 @@ class GroupCommit(Generic[ItemT, DoneT]):
             ValidationError: the database refuses an item.
             DependencyUnavailable: it is away. Whether the items are written is then open.
         """
-        if self.waiting + len(items) > self._settings.max_waiting_events:
-            raise Overloaded(self._settings.retry_after_s, "publishing")
+        if self.waiting + len(items) > self._limits.waiting:
+            raise Overloaded(self._limits.retry_after_s, self._limits.what)
         request: _Request[ItemT, DoneT] = _Request(items, size_bytes)
         self.waiting += len(items)
         self._queues.setdefault(guild_id, deque()).append(request)
-        if len(self._writers) < self._settings.groups_in_flight:
+        if len(self._writers) < self._limits.in_flight:
             # A context of its own: the deadline of one caller must not bound the others.
             task = asyncio.create_task(self._write_waiting(), context=Context())
             self._writers.add(task)
@@ -68,14 +91,12 @@ class GroupCommit(Generic[ItemT, DoneT]):
         guild_id, queue = next(iter(self._queues.items()))
         del self._queues[guild_id]
         group: list[_Request[ItemT, DoneT]] = []
-        events = size_bytes = 0
+        items = size_bytes = 0
         while queue:
             request = queue[0]
-            events += len(request.items)
+            items += len(request.items)
             size_bytes += request.size_bytes
-            if group and (
-                events > self._settings.group_events or size_bytes > self._settings.group_bytes
-            ):
+            if group and (items > self._limits.items or size_bytes > self._limits.size_bytes):
                 self._queues[guild_id] = queue
                 break
             queue.popleft()
@@ -103,7 +124,7 @@ class GroupCommit(Generic[ItemT, DoneT]):
             begin += len(request.items)
 
     async def _attempt(self, guild_id: GuildId, items: Sequence[ItemT]) -> Sequence[DoneT]:
-        for _ in range(self._settings.publish_attempts - 1):
+        for _ in range(self._limits.attempts - 1):
             try:
                 return await self._write(guild_id, items)
             except VersionConflict:

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.bus.group_commit import GroupCommit
+from actors.bus.sage.publishing import limits
 from actors.errors import DependencyUnavailable, Overloaded, ValidationError, VersionConflict
 from actors.runtime import scope
 from actors.runtime.message import GuildId
 from actors.settings import BusSettings
+from actors.storage.group_commit import GroupCommit
 
 ONE, OTHER = GuildId("guild_one"), GuildId("guild_other")
 
@@ -40,7 +41,7 @@ class Log:
 
 
 def grouping(log: Log, **bounds: int) -> GroupCommit[str, str]:
-    return GroupCommit(log.write, BusSettings(**bounds))
+    return GroupCommit(log.write, limits(BusSettings(**bounds)))
 
 
 async def begun(*waits: "asyncio.Task[Sequence[str]]") -> None:
@@ -203,7 +204,7 @@ async def test_the_deadline_of_one_caller_does_not_bound_the_others() -> None:
         return items
 
     scope.enter(0.5)
-    await GroupCommit(write, BusSettings()).add(ONE, ["a"], 1)
+    await GroupCommit(write, limits(BusSettings())).add(ONE, ["a"], 1)
 
     assert left == [100.0]
 
