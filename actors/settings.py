@@ -375,8 +375,12 @@ class GatewaySettings(_Section):
     max_json_keys: int = Field(default=1_000, ge=1)
     max_bulk_json_keys: int = Field(default=400_000, ge=1, description="intake and batches")
     max_json_items: int = Field(default=250_000, ge=1, description="of all lists of one body")
-    max_batch_documents: int = Field(default=100, ge=1)
-    batch_concurrency: int = Field(default=8, ge=1, description="items of one batch at a time")
+    max_batch_documents: int = Field(default=500, ge=1)
+    batch_part_bytes: int = Field(
+        default=1 << 20, ge=1024, description="texts and vectors of a batch in one message"
+    )
+    batch_concurrency: int = Field(default=4, ge=1, description="such messages at a time")
+    max_dimension: int = Field(default=4_096, ge=1, description="of a vector in a request")
     max_ongoing_requests: int = 512
     max_in_flight: int = Field(
         default=384, ge=1, description="above it we answer 503 ourselves; below Serve's own bound"
@@ -482,6 +486,18 @@ class IndexSettings(_Section):
     query_cache_entries: int = Field(default=4096, ge=0)
     chunk_max_words: int = Field(default=180, ge=20)
     max_document_chars: int = Field(default=1_000_000, ge=1)
+    max_whole_chars: int = Field(
+        default=20_000, ge=1, description="of a document with a vector: it is one passage"
+    )
+    group_documents: int = Field(default=200, ge=1, description="of one message, and of one commit")
+    group_bytes: int = Field(default=4 << 20, ge=1024, description="their texts and vectors")
+    groups_in_flight: int = Field(default=2, ge=1, description="commits at one time, per member")
+    max_waiting_documents: int = Field(default=5_000, ge=1, description="not yet committed")
+    store_hold_s: float = Field(
+        default=0.02, gt=0, description="of cutting documents, before others have a turn"
+    )
+    store_attempts: int = Field(default=5, ge=1, description="when a race for a version is lost")
+    retry_after_s: float = Field(default=1.0, gt=0)
     max_source_chars: int = Field(
         default=50_000, ge=1000, description="of an incident, task or entity; the rest is not found"
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +11,8 @@ from actors import clock
 from actors.errors import ValidationError, VersionConflict
 from actors.events import DocumentDeleted, DocumentIndexed, SourceType
 from actors.index.passage import Source
-from actors.rag import passages
-from actors.rag.messages import Document, StoredDocument, StoreDocument
+from actors.rag import given, passages
+from actors.rag.messages import Document, GivenVector, StoredDocument, StoreDocument
 
 MAX_TITLE = 500
 MAX_TAGS = 10
@@ -54,7 +54,12 @@ class Indexed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A passage with its name; ``to_embed`` is what the embedder reads."""
+    """A passage with its name.
+
+    Attributes:
+        to_embed: what the embedder reads.
+        vector: what the document brought instead.
+    """
 
     chunk_id: str
     position: int
@@ -63,10 +68,13 @@ class Chunk:
     char_start: int
     char_end: int
     to_embed: str
+    vector: GivenVector | None = None
 
     @property
     def digest(self) -> bytes:
-        """Equal text has the same vector."""
+        """Of what its vector comes from: equal text has the same one, unless it was brought."""
+        if (brought := given.digest(self.vector)) is not None:
+            return bytes.fromhex(brought)
         return hashlib.sha256(self.to_embed.encode()).digest()
 
 
@@ -132,6 +140,7 @@ def store(
         status="active",
         created_at=present.created_at if present else now,
         updated_at=now,
+        vector_sha256=given.digest(command.vector),
     )
 
 
@@ -207,6 +216,32 @@ def chunks(source: Indexed, max_words: int, at: datetime, *, markdown: bool = Tr
     ]
 
 
+def whole(source: Indexed, vector: GivenVector, at: datetime, *, markdown: bool = True) -> Chunk:
+    """The one passage of a source that brought its vector: its text, without front matter.
+
+    Args:
+        source: neither removed nor blank.
+        vector: of unit length.
+        at: time of the cause, which the id is made from.
+        markdown: whether there may be front matter.
+    """
+    start = passages.front_matter(source.body)[1] if markdown else 0
+    if not source.body[start:].strip():
+        start = 0
+    text = source.body[start:].rstrip()
+    begin = start + len(text) - len(text.lstrip())
+    return Chunk(
+        chunk_id=clock.derived_id("chunk", at, source.source_id, str(source.version), "0"),
+        position=0,
+        heading="",
+        text=text.lstrip(),
+        char_start=begin,
+        char_end=start + len(text),
+        to_embed=to_embed(source.title, "", text.lstrip()),
+        vector=vector,
+    )
+
+
 def to_embed(title: str, heading: str, text: str) -> str:
     """What the embedder reads of a passage: a vector of a paragraph alone forgets its subject."""
     return f"{title}\n{heading}\n{text}"
@@ -231,16 +266,19 @@ def searchable(source: Indexed) -> Source:
     )
 
 
-def announcement(source: Indexed, chunk_count: int) -> DocumentIndexed | DocumentDeleted:
-    """What the others hear when a source's passages were stored or taken away."""
+def announcement(source: Indexed, chunks: Sequence[Chunk]) -> DocumentIndexed | DocumentDeleted:
+    """What the others hear when a source's passages were stored or taken away.
+
+    Where they brought their vectors, both legs can use them at once, and nothing more follows.
+    """
     if source.removed:
         return DocumentDeleted(source_type=source.type, source_id=source.source_id)
     return DocumentIndexed(
         source_type=source.type,
         source_id=source.source_id,
         source_version=source.version,
-        chunk_count=chunk_count,
-        leg="lexical",
+        chunk_count=len(chunks),
+        leg="dense" if chunks and all(chunk.vector for chunk in chunks) else "lexical",
     )
 
 
@@ -255,6 +293,7 @@ def _says_the_same(present: Document, command: StoreDocument) -> bool:
         and present.alert_names == command.alert_names
         and dict(present.labels) == dict(command.labels)
         and dict(present.metadata) == dict(command.metadata)
+        and present.vector_sha256 == given.digest(command.vector)
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from actors.events import Evidence, RunbookStep, SourceType
-from actors.runtime.message import Command, Position, Query
+from actors.runtime.message import Command, Outcome, Position, Query
 
 ContentType = Literal["text/markdown", "text/plain"]
 
@@ -39,6 +39,19 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GivenVector:
+    """A vector that a document brings.
+
+    Attributes:
+        model: id of what made it; must be the one that the guild uses.
+        values: little-endian float32, one behind the other; of any length but zero.
+    """
+
+    model: str
+    values: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreDocument(Command[StoredDocument]):
     """Stores a document, or the next version of the one with the same external id.
 
@@ -54,6 +67,8 @@ class StoreDocument(Command[StoredDocument]):
             ``document``.
         alert_names: names of the alerts that it explains.
         labels: labels of the alerts that it explains.
+        vector: of the whole content, which is then kept as one passage and never embedded;
+            searchable by meaning as soon as by words.
     """
 
     content: str
@@ -66,6 +81,7 @@ class StoreDocument(Command[StoredDocument]):
     alert_names: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    vector: GivenVector | None = None
 
     @property
     def key(self) -> str | None:
@@ -74,8 +90,27 @@ class StoreDocument(Command[StoredDocument]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreDocuments(Command[tuple[Outcome[StoredDocument], ...]]):
+    """Stores several documents, each for itself: one outcome for each, in their order.
+
+    It is a parcel and nothing more: each document is a command of its own, under its own id, so a
+    repeat stores what is missing and answers the first reply for the rest.
+
+    Attributes:
+        documents: of one guild; at most ``index.group_documents``. Versions of one document are
+            stored in the order in which they stand here.
+    """
+
+    documents: tuple[StoreDocument, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One version of a document, in whole."""
+    """One version of a document, in whole.
+
+    Attributes:
+        vector_sha256: of the vector that it brought, and its model; None: it brought none.
+    """
 
     document_id: str
     external_id: str | None
@@ -93,6 +128,7 @@ class Document:
     status: Literal["active", "deleted"]
     created_at: datetime
     updated_at: datetime
+    vector_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import asyncpg
 import numpy as np
@@ -10,11 +9,11 @@ import numpy as np
 from actors.errors import NotFound, VersionConflict
 from actors.events import DocumentIndexed
 from actors.index.passage import Passage, Vector
-from actors.rag import domain, sql
+from actors.rag import domain, projection, sql, writing
 from actors.rag.domain import Indexed
-from actors.rag.messages import Document, Filters, Hit, LegScore
-from actors.rag.store import Change, Loaded, Pending
-from actors.runtime.message import Command, GuildId, ReplyT
+from actors.rag.messages import Document, Filters, Hit, LegScore, StoreDocument
+from actors.rag.store import Change, Known, Loaded, Pending, Write
+from actors.runtime.message import Command, GuildId, Outcome, ReplyT
 from actors.storage import inbox, outbox
 from actors.storage.database import Database, Transaction
 
@@ -31,20 +30,27 @@ class PostgresRagStore:
         self._database = database
         self._log_database = log_database
 
-    async def find(
-        self, guild_id: GuildId, external_id: str | None, content_sha256: str
-    ) -> Document | None:
-        """See `RagStore.find`."""
-        column, key = (
-            ("d.external_id", external_id)
-            if external_id is not None
-            else ("d.external_id IS NULL AND d.content_sha256", content_sha256)
-        )
+    async def look_up(
+        self, guild_id: GuildId, commands: Sequence[StoreDocument]
+    ) -> Sequence[Known]:
+        """See `RagStore.look_up`."""
+        names = [_name(command) for command in commands]
         async with self._database.read(guild_id) as tx:
-            row = await tx.fetchrow(
-                f"{sql.DOCUMENT} AND {column} = $2 AND v.version = d.version", guild_id, key
+            earlier = await inbox.recall_each(tx, commands)
+            rows = await tx.fetch(
+                sql.PRESENT,
+                guild_id,
+                [external_id for external_id, _ in names if external_id is not None],
+                [digest for external_id, digest in names if external_id is None],
             )
-        return None if row is None else _document(row)
+        present: dict[_Name, Document] = {}
+        for row in rows:
+            digest = row["content_sha256"] if row["external_id"] is None else ""
+            present[row["external_id"], digest] = _document(row)
+        return [
+            Known(present=present.get(name), earlier=earlier.get(command.command_id))
+            for name, command in zip(names, commands, strict=True)
+        ]
 
     async def document(
         self, guild_id: GuildId, document_id: str, version: int | None = None
@@ -90,12 +96,31 @@ class PostgresRagStore:
     ) -> None:
         """See `RagStore.commit`."""
         guild_id = cause.context.caller.guild_id
+        write = Write(cause=cause, reply=reply, change=change)
+        [outcome] = await self.commit_all(guild_id, [write])
+        outcome.unwrap()
+
+    async def commit_all(
+        self, guild_id: GuildId, writes: Sequence[Write[ReplyT]]
+    ) -> Sequence[Outcome[ReplyT]]:
+        """See `RagStore.commit_all`."""
         async with self._database.transaction(guild_id) as tx:
-            if change is not None:
-                if change.document is not None:
-                    await _put_document(tx, guild_id, change.document)
-                await _put_source(tx, cause, change)
-            await inbox.record(tx, cause, reply)
+            lost = await writing.put_documents(tx, guild_id, writes)
+            kept = [write for index, write in enumerate(writes) if index not in lost]
+            positions = await writing.put_sources(tx, guild_id, kept)
+            handled = [
+                (write.cause, write.reply, position)
+                for write, position in zip(kept, positions, strict=True)
+            ]
+            await inbox.record_each(tx, handled)
+        outcomes: list[Outcome[ReplyT]] = [
+            Outcome(error=VersionConflict("document", lost.get(index, "")))
+            for index in range(len(writes))
+        ]
+        left = (index for index in range(len(writes)) if index not in lost)
+        for index, (_, reply, position) in zip(left, handled, strict=True):
+            outcomes[index] = Outcome(reply=reply, position=position)
+        return outcomes
 
     async def guilds(self) -> list[GuildId]:
         """See `RagStore.guilds`."""
@@ -197,7 +222,7 @@ class PostgresRagStore:
                 await outbox.append(
                     tx,
                     cause=cause,
-                    aggregate_id=_aggregate(row["source_id"]),
+                    aggregate_id=projection.index_entry(row["source_id"]),
                     version_before=row["index_version"] - 1,
                     payloads=[
                         DocumentIndexed(
@@ -211,90 +236,14 @@ class PostgresRagStore:
                 )
 
 
-def _aggregate(source_id: str) -> str:
-    """The index entry of a source has versions of its own."""
-    return f"{source_id}/index"
+_Name = tuple[str | None, str]
 
 
-async def _put_document(tx: Transaction, guild_id: GuildId, document: Document) -> None:
-    try:
-        status = await tx.execute(
-            sql.PUT_DOCUMENT,
-            guild_id,
-            document.document_id,
-            document.external_id,
-            document.version,
-            document.status,
-            document.content_sha256,
-            document.created_at,
-            document.updated_at,
-        )
-    except asyncpg.UniqueViolationError as error:
-        raise VersionConflict("document", document.document_id) from error
-    if status != "INSERT 0 1":
-        raise VersionConflict("document", document.document_id)
-    await tx.execute(
-        sql.PUT_VERSION,
-        guild_id,
-        document.document_id,
-        document.version,
-        document.title,
-        document.content,
-        document.content_type,
-        document.content_sha256,
-        document.source_url,
-        document.kind,
-        list(document.tags),
-        list(document.alert_names),
-        json.dumps(dict(document.labels)),
-        json.dumps(dict(document.metadata)),
-        document.updated_at,
-    )
-
-
-async def _put_source(tx: Transaction, cause: Command[Any], change: Change) -> None:
-    guild_id, source = cause.context.caller.guild_id, change.source
-    index_version = await tx.fetchval(
-        sql.PUT_SOURCE,
-        guild_id,
-        source.source_id,
-        source.type,
-        source.version,
-        source.external_id,
-        source.title,
-        "" if source.type == "document" else source.body,
-        source.kind,
-        source.status,
-        list(source.tags),
-        list(source.names),
-        json.dumps(dict(source.labels)),
-        list(source.urls),
-        source.removed,
-        source.access,
-        source.changed_at,
-    )
-    if index_version is None:
-        raise VersionConflict(source.type, source.source_id)
-    chunks = change.chunks
-    await tx.execute(
-        sql.REPLACE_CHUNKS,
-        guild_id,
-        source.source_id,
-        [chunk.chunk_id for chunk in chunks],
-        [chunk.position for chunk in chunks],
-        [chunk.heading for chunk in chunks],
-        [chunk.text for chunk in chunks],
-        [chunk.char_start for chunk in chunks],
-        [chunk.char_end for chunk in chunks],
-        [chunk.digest for chunk in chunks],
-    )
-    await outbox.append(
-        tx,
-        cause=cause,
-        aggregate_id=_aggregate(source.source_id),
-        version_before=index_version - 1,
-        payloads=[domain.announcement(source, len(chunks))],
-    )
+def _name(command: StoreDocument) -> _Name:
+    """The external id; without one, the digest of the content."""
+    if command.external_id is not None:
+        return command.external_id, ""
+    return None, domain.sha256(command.content)
 
 
 async def _with_passages(
@@ -381,4 +330,5 @@ def _document(row: asyncpg.Record) -> Document:
         status=row["status"],
         created_at=row["created_at"],
         updated_at=row["stored_at"],
+        vector_sha256=row["vector_sha256"],
     )

@@ -1,7 +1,5 @@
 """The RAG sage: keeps documents, hears of everything else, and finds."""
 
-from datetime import datetime
-
 from actors import clock
 from actors.errors import ValidationError
 from actors.events import DeliverEvent
@@ -17,9 +15,12 @@ from actors.rag.messages import (
     Search,
     StoredDocument,
     StoreDocument,
+    StoreDocuments,
 )
 from actors.rag.store import Change, RagStore
-from actors.runtime.message import Handlers
+from actors.rag.storing import Storing, change_to
+from actors.runtime import scope
+from actors.runtime.message import Handlers, Outcome
 from actors.settings import IndexSettings
 
 
@@ -39,12 +40,13 @@ class RagSage:
         self._finder = finder
         self._settings = settings
         self._now = now
-        self._new_id = new_id
+        self._storing = Storing(store, settings, now, new_id)
 
     def handlers(self) -> Handlers:
         """Which method answers which message."""
         return {
             StoreDocument: self.store_document,
+            StoreDocuments: self.store_documents,
             GetDocument: self.get_document,
             DeleteDocument: self.delete_document,
             DeliverEvent: self.deliver,
@@ -61,16 +63,20 @@ class RagSage:
             ValidationError: it is blank, too long, or says something impossible.
             VersionConflict: somebody else stored a version meanwhile.
         """
-        filled = domain.parse(command, self._settings.max_document_chars)
-        present = await self._store.find(
-            filled.context.caller.guild_id, filled.external_id, domain.sha256(filled.content)
-        )
-        now = self._now()
-        document = domain.store(present, filled, self._new_id("doc"), now)
-        change = self._change(document, now)
-        reply = domain.reply_of(document, len(change.chunks), changed=document is not present)
-        await self._store.commit(command, reply, change if reply.changed else None)
-        return reply
+        [outcome] = await self._storing.store([command])
+        if outcome.position is not None:
+            scope.note_position(outcome.position)
+        return outcome.unwrap()
+
+    async def store_documents(self, command: StoreDocuments) -> tuple[Outcome[StoredDocument], ...]:
+        """Stores each of several documents as `store_document` would.
+
+        Raises:
+            ValidationError: there are too many.
+        """
+        if len(command.documents) > self._settings.group_documents:
+            raise ValidationError("documents", f"at most {self._settings.group_documents}")
+        return tuple(await self._storing.store(command.documents))
 
     async def get_document(self, query: GetDocument) -> Document:
         """One document, also a deleted one: citations stay good.
@@ -95,7 +101,9 @@ class RagSage:
         document = await self._store.document(guild_id, command.document_id)
         now = self._now()
         deleted = domain.delete(document, command.expected_version, now)
-        change = self._change(deleted, now) if deleted is not document else None
+        change = None
+        if deleted is not document:
+            change = change_to(deleted, self._settings.chunk_max_words, now)
         await self._store.commit(command, None, change)
 
     async def deliver(self, command: DeliverEvent) -> None:
@@ -108,9 +116,3 @@ class RagSage:
             chunks = domain.chunks(after, self._settings.chunk_max_words, event.occurred_at)
             change = Change(source=after, chunks=chunks)
         await self._store.commit(command, None, change)
-
-    def _change(self, document: Document, now: datetime) -> Change:
-        source = domain.source_of(document)
-        markdown = document.content_type == "text/markdown"
-        chunks = domain.chunks(source, self._settings.chunk_max_words, now, markdown=markdown)
-        return Change(source=source, chunks=chunks, document=document)

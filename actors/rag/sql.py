@@ -3,33 +3,69 @@
 DOCUMENT = """
 SELECT d.document_id, d.external_id, d.created_at, v.version, v.title, v.content, v.content_type,
        v.content_sha256, v.source_url, v.kind, v.tags, v.alert_names, v.labels, v.metadata,
-       v.stored_at, CASE WHEN v.version < d.version THEN 'active' ELSE d.status END AS status
+       v.stored_at, v.vector_sha256,
+       CASE WHEN v.version < d.version THEN 'active' ELSE d.status END AS status
 FROM documents d JOIN document_versions v USING (guild_id, document_id)
 WHERE d.guild_id = $1
 """
 
-PUT_DOCUMENT = """
-INSERT INTO documents (guild_id, document_id, external_id, version, status, content_sha256,
-                       created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-ON CONFLICT (guild_id, document_id) DO UPDATE
-SET version = excluded.version, status = excluded.status,
-    content_sha256 = excluded.content_sha256, updated_at = excluded.updated_at
-WHERE documents.version = excluded.version - 1
+PRESENT = f"""
+{DOCUMENT} AND d.external_id = ANY($2) AND v.version = d.version
+UNION ALL
+{DOCUMENT} AND d.external_id IS NULL AND d.content_sha256 = ANY($3) AND v.version = d.version
 """
 
-PUT_VERSION = """
+# Rows come as one JSON text: the driver takes several times as long to encode them as elements of
+# arrays. They are written in the order of their keys: two transactions that meet wait for each
+# other, and do not lock each other out. Whoever lost a race has no row in the answer and writes
+# nothing.
+PUT_DOCUMENTS = """
+WITH given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($2::json) AS given(
+        document_id text, external_id text, version int, status text, content_sha256 text,
+        created_at timestamptz, updated_at timestamptz, title text, content text,
+        content_type text, source_url text, kind text, tags text[], alert_names text[],
+        labels jsonb, metadata jsonb, vector_sha256 text)
+), made AS (
+    INSERT INTO documents (guild_id, document_id, external_id, version, status, content_sha256,
+                           created_at, updated_at)
+    SELECT $1, document_id, external_id, version, status, content_sha256, created_at, updated_at
+    FROM given WHERE version = 1 ORDER BY external_id, content_sha256
+    ON CONFLICT DO NOTHING
+    RETURNING document_id
+), moved AS (
+    INSERT INTO documents (guild_id, document_id, external_id, version, status, content_sha256,
+                           created_at, updated_at)
+    SELECT $1, document_id, external_id, version, status, content_sha256, created_at, updated_at
+    FROM given WHERE version > 1 ORDER BY document_id
+    ON CONFLICT (guild_id, document_id) DO UPDATE
+    SET version = excluded.version, status = excluded.status,
+        content_sha256 = excluded.content_sha256, updated_at = excluded.updated_at
+    WHERE documents.version = excluded.version - 1
+    RETURNING document_id
+), won AS (
+    SELECT document_id FROM made UNION ALL SELECT document_id FROM moved
+)
 INSERT INTO document_versions (guild_id, document_id, version, title, content, content_type,
                                content_sha256, source_url, kind, tags, alert_names, labels,
-                               metadata, stored_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13::jsonb, $14)
+                               metadata, stored_at, vector_sha256)
+SELECT $1, document_id, version, title, content, content_type, content_sha256, source_url, kind,
+       tags, alert_names, labels, metadata, updated_at, vector_sha256
+FROM given JOIN won USING (document_id)
+RETURNING document_id
 """
 
-PUT_SOURCE = """
+PUT_SOURCES = """
 INSERT INTO sources (guild_id, source_id, source_type, source_version, index_version, external_id,
                      title, body, kind, status, tags, alert_names, labels, urls, removed,
                      access_level, changed_at)
-VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15, $16)
+SELECT $1, source_id, source_type, source_version, 1, external_id, title, body, kind, status, tags,
+       alert_names, labels, urls, removed, access_level, changed_at
+FROM json_to_recordset($2::json) AS given(
+    source_id text, source_type text, source_version int, external_id text, title text, body text,
+    kind text, status text, tags text[], alert_names text[], labels jsonb, urls text[],
+    removed boolean, access_level text, changed_at timestamptz)
+ORDER BY source_id
 ON CONFLICT (guild_id, source_id) DO UPDATE
 SET source_version = excluded.source_version, index_version = sources.index_version + 1,
     external_id = excluded.external_id, title = excluded.title, body = excluded.body,
@@ -38,25 +74,28 @@ SET source_version = excluded.source_version, index_version = sources.index_vers
     removed = excluded.removed, access_level = excluded.access_level,
     changed_at = excluded.changed_at
 WHERE sources.source_version < excluded.source_version
-RETURNING index_version
+RETURNING source_id, index_version
 """
 
 # One statement: the old passages leave, and their vectors go to the new ones of the same text.
 REPLACE_CHUNKS = """
 WITH old AS (
-    DELETE FROM chunks WHERE guild_id = $1 AND source_id = $2
-    RETURNING embedded_text, embedding, model_id
+    DELETE FROM chunks WHERE guild_id = $1 AND source_id = ANY($2)
+    RETURNING source_id, embedded_text, embedding, model_id
 ), kept AS (
-    SELECT DISTINCT ON (embedded_text) embedded_text, embedding, model_id
-    FROM old WHERE embedding IS NOT NULL ORDER BY embedded_text
+    SELECT DISTINCT ON (source_id, embedded_text) source_id, embedded_text, embedding, model_id
+    FROM old WHERE embedding IS NOT NULL ORDER BY source_id, embedded_text
 )
 INSERT INTO chunks (guild_id, chunk_id, source_id, position, heading, body, char_start, char_end,
                     embedded_text, embedding, model_id)
-SELECT $1, new.chunk_id, $2, new.position, new.heading, new.body, new.char_start, new.char_end,
-       new.embedded_text, kept.embedding, kept.model_id
-FROM unnest($3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::int[], $9::bytea[])
-     AS new(chunk_id, position, heading, body, char_start, char_end, embedded_text)
-LEFT JOIN kept USING (embedded_text)
+SELECT $1, new.chunk_id, new.source_id, new.position, new.heading, new.body, new.char_start,
+       new.char_end, new.embedded_text, coalesce(new.embedding, kept.embedding),
+       coalesce(new.model_id, kept.model_id)
+FROM unnest($3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::int[], $9::int[],
+            $10::bytea[], $11::vector[], $12::text[])
+     AS new(source_id, chunk_id, position, heading, body, char_start, char_end, embedded_text,
+            embedding, model_id)
+LEFT JOIN kept USING (source_id, embedded_text)
 """
 
 SOURCE = """

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol
 
 from actors.index.passage import Passage, Source, Vector
 from actors.rag.domain import Chunk, Indexed
-from actors.rag.messages import Document, Filters, Hit
-from actors.runtime.message import Command, GuildId, ReplyT
+from actors.rag.messages import Document, Filters, Hit, StoredDocument, StoreDocument
+from actors.runtime.message import Command, GuildId, Outcome, ReplyT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,28 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the store knows of a document that is to be stored.
+
+    Attributes:
+        present: the document of this external id; without one, the nameless one of this content.
+        earlier: what became of the very command, where it was handled before.
+    """
+
+    present: Document | None = None
+    earlier: Outcome[StoredDocument] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write(Generic[ReplyT]):
+    """What one command changes, and what it is answered. Without a change: the answer alone."""
+
+    cause: Command[ReplyT]
+    reply: ReplyT
+    change: Change | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
     """A passage that waits for its vector."""
 
@@ -39,10 +61,10 @@ Loaded = tuple[Source, list[Passage]]
 class RagStore(Protocol):
     """Documents, sources and passages, one guild at a time."""
 
-    async def find(
-        self, guild_id: GuildId, external_id: str | None, content_sha256: str
-    ) -> Document | None:
-        """The document of this external id; without one, the nameless one of this content."""
+    async def look_up(
+        self, guild_id: GuildId, commands: Sequence[StoreDocument]
+    ) -> Sequence[Known]:
+        """What is known of each of these documents, in their order."""
         ...
 
     async def document(
@@ -72,6 +94,25 @@ class RagStore(Protocol):
         Raises:
             AlreadyHandled: the command took effect before.
             VersionConflict: somebody else stored a version meanwhile.
+        """
+        ...
+
+    async def commit_all(
+        self, guild_id: GuildId, writes: Sequence[Write[ReplyT]]
+    ) -> Sequence[Outcome[ReplyT]]:
+        """Like `commit` for many commands, all in one transaction.
+
+        Args:
+            guild_id: of all of them.
+            writes: no two of one source, of one external id or of one command.
+
+        Returns:
+            For each the reply and the position of its event, or `VersionConflict` where somebody
+            else stored a version meanwhile: of those nothing is written.
+
+        Raises:
+            AlreadyHandled: one of the commands took effect before; nothing is written.
+            VersionConflict: a race was lost that cannot be told from the others; the same.
         """
         ...
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import re
+import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 import asyncpg
+import numpy as np
 
 from actors.clock import ID_PATTERN
 from actors.errors import DependencyUnavailable, ElderGuildError, VersionConflict
@@ -146,6 +148,7 @@ class Database:
                 max_size=size,
                 timeout=settings.connect_timeout_s,
                 command_timeout=settings.command_timeout_s,
+                init=_set_up,
                 reset=_keep_session,
                 server_settings={
                     "application_name": "elders-guild",
@@ -245,6 +248,23 @@ class Database:
                 except BaseException:
                     await _roll_back(connection)
                     raise
+
+
+async def _set_up(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """A vector goes to the server as `binary_vector` writes it, and not as a text."""
+    await connection.set_type_codec(
+        "vector", schema="public", encoder=bytes, decoder=bytes, format="binary"
+    )
+
+
+def binary_vector(values: bytes) -> bytes:
+    """What PostgreSQL reads as a ``vector``: dimension, nothing, big-endian float32.
+
+    Args:
+        values: little-endian float32, one behind the other.
+    """
+    numbers = np.frombuffer(values, "<f4").astype(">f4")
+    return struct.pack(">HH", len(numbers), 0) + numbers.tobytes()
 
 
 async def _keep_session(_: object) -> None:

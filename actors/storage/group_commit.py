@@ -67,6 +67,16 @@ class GroupCommit(Generic[ItemT, DoneT]):
             ValidationError: the database refuses an item.
             DependencyUnavailable: it is away. Whether the items are written is then open.
         """
+        return await self.put(guild_id, items, size_bytes)
+
+    def put(
+        self, guild_id: GuildId, items: Sequence[ItemT], size_bytes: int
+    ) -> "asyncio.Future[Sequence[DoneT]]":
+        """Like `add`, for whoever waits for several requests; those put together stay in order.
+
+        Raises:
+            Overloaded: too much waits already; nothing was taken.
+        """
         if self.waiting + len(items) > self._limits.waiting:
             raise Overloaded(self._limits.retry_after_s, self._limits.what)
         request: _Request[ItemT, DoneT] = _Request(items, size_bytes)
@@ -77,7 +87,7 @@ class GroupCommit(Generic[ItemT, DoneT]):
             task = asyncio.create_task(self._write_waiting(), context=Context())
             self._writers.add(task)
             task.add_done_callback(self._writers.discard)
-        return await request.done
+        return request.done
 
     async def _write_waiting(self) -> None:
         while self._queues:

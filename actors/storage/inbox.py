@@ -1,13 +1,23 @@
 """Once: the reply of every command that took effect, kept in the transaction of the effect."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
+import asyncpg
 from pydantic import TypeAdapter
 
 from actors.errors import ElderGuildError, ValidationError
 from actors.events import DeliverEvents, StoredEvent
-from actors.runtime.message import Command, GuildId, Message, Position, ReplyT, reply_type
+from actors.runtime.message import (
+    Command,
+    GuildId,
+    Message,
+    Outcome,
+    Position,
+    ReplyT,
+    reply_type,
+)
 from actors.storage.database import Database, Transaction
 
 
@@ -46,6 +56,70 @@ async def record(tx: Transaction, command: Command[ReplyT], reply: ReplyT) -> No
     )
     if status != "INSERT 0 1":
         raise AlreadyHandled
+
+
+async def record_each(
+    tx: Transaction, handled: Sequence[tuple[Command[ReplyT], ReplyT, Position | None]]
+) -> None:
+    """Writes replies and positions of commands of one type and guild, in one statement.
+
+    Raises:
+        AlreadyHandled: one of them took effect before, or is there twice.
+    """
+    if not handled:
+        return
+    commands = [command for command, _, _ in handled]
+    adapter = _adapter(type(commands[0]))
+    status = await tx.execute(
+        "INSERT INTO inbox (guild_id, command_id, request_hash, reply, position)"
+        " SELECT $1, * FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::text[])"
+        " AS new(command_id, request_hash, reply, position) ORDER BY command_id"
+        " ON CONFLICT DO NOTHING",
+        commands[0].context.caller.guild_id,
+        [command.command_id for command in commands],
+        [command.request_hash for command in commands],
+        [adapter.dump_json(reply).decode() for _, reply, _ in handled],
+        [None if position is None else str(position) for _, _, position in handled],
+    )
+    if status != f"INSERT 0 {len(handled)}":
+        raise AlreadyHandled
+
+
+async def recall_each(
+    tx: Transaction, commands: Sequence[Command[ReplyT]]
+) -> dict[str, Outcome[ReplyT]]:
+    """The first replies to those of these commands that took effect before, by command id.
+
+    A command whose id was used for a different request has a `ValidationError` instead.
+    """
+    if not commands:
+        return {}
+    rows = await tx.fetch(
+        "SELECT command_id, request_hash, reply, position FROM inbox"
+        " WHERE guild_id = $1 AND command_id = ANY($2)",
+        commands[0].context.caller.guild_id,
+        [command.command_id for command in commands],
+    )
+    if not rows:
+        return {}
+    by_id = {command.command_id: command for command in commands}
+    return {row["command_id"]: _earlier(row, by_id[row["command_id"]]) for row in rows}
+
+
+def _earlier(row: asyncpg.Record, command: Command[ReplyT]) -> Outcome[ReplyT]:
+    try:
+        recalled = _recalled(row, command)
+    except ValidationError as error:
+        return Outcome(error=error)
+    return Outcome(reply=recalled.reply, position=recalled.position)
+
+
+def _recalled(row: asyncpg.Record, command: Command[ReplyT]) -> Recalled[ReplyT]:
+    if row["request_hash"] != command.request_hash:
+        raise ValidationError("Idempotency-Key", "was used for a different request")
+    reply: ReplyT = _adapter(type(command)).validate_json(row["reply"])
+    position = row["position"]
+    return Recalled(reply, None if position is None else Position.parse(position))
 
 
 async def forestall(tx: Transaction, guild_id: GuildId, command_id: str) -> bool:
@@ -103,13 +177,7 @@ class Inbox:
                 command.context.caller.guild_id,
                 command.command_id,
             )
-        if row is None:
-            return None
-        if row["request_hash"] != command.request_hash:
-            raise ValidationError("Idempotency-Key", "was used for a different request")
-        reply: ReplyT = _adapter(type(command)).validate_json(row["reply"])
-        position = row["position"]
-        return Recalled(reply, None if position is None else Position.parse(position))
+        return None if row is None else _recalled(row, command)
 
 
 _adapters: dict[int, TypeAdapter[Any]] = {}

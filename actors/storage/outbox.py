@@ -1,7 +1,7 @@
 """Events leave with the rows they belong to: one transaction, or neither."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors import clock, events
 from actors.errors import ValidationError, VersionConflict
@@ -32,6 +32,43 @@ RETURNING xid::text AS xid, seq
 """
 # The conditions keep the log's order and the versions' order one and the same. A transaction that
 # got its id early and then waited for a later one to commit would put version 2 before version 1.
+
+
+# The same for many aggregates of one event each. Heads are written in the order of their ids: two
+# transactions that meet wait for each other, and do not lock each other out.
+_INSERT_EACH = """
+WITH heads AS (
+    INSERT INTO aggregate_heads AS head (guild_id, aggregate_id, version, xid)
+    SELECT $1, aggregate_id, version, pg_current_xact_id()
+    FROM unnest($5::text[], $6::int[]) AS new(aggregate_id, version)
+    ORDER BY aggregate_id
+    ON CONFLICT (guild_id, aggregate_id) DO UPDATE
+    SET version = excluded.version, xid = excluded.xid
+    WHERE head.version = excluded.version - 1 AND head.xid <= excluded.xid
+    RETURNING aggregate_id
+)
+INSERT INTO events (guild_id, event_id, source, type, schema_version, aggregate_id,
+                    aggregate_version, priority, occurred_at, correlation_id, causation_id,
+                    principal_id, data)
+SELECT $1, event_id, $2, type, schema_version, aggregate_id, version, $3, $4, correlation_id,
+       causation_id, principal_id, data
+FROM unnest($5::text[], $6::int[], $7::text[], $8::text[], $9::int[], $10::text[], $11::text[],
+            $12::text[], $13::jsonb[]) WITH ORDINALITY
+     AS new(aggregate_id, version, event_id, type, schema_version, correlation_id, causation_id,
+            principal_id, data, number)
+JOIN heads USING (aggregate_id)
+ORDER BY number
+RETURNING xid::text AS xid, seq
+"""
+
+
+class Entry(NamedTuple):
+    """One event of one aggregate, which had ``version_before`` without it."""
+
+    cause: Command[Any]
+    aggregate_id: str
+    version_before: int
+    payload: Payload
 
 
 async def append(
@@ -102,6 +139,55 @@ async def append(
     if tx.position is None or tx.position < position:
         tx.position = position
     return position
+
+
+async def append_each(
+    tx: Transaction,
+    entries: Sequence[Entry],
+    *,
+    now: clock.Now = clock.now,
+    new_ids: clock.NewIds = clock.new_ids,
+) -> list[Position]:
+    """Writes one event of each of many aggregates, in one statement; see `append`.
+
+    Args:
+        tx: the transaction that also writes the aggregates' rows, of the guild of all causes.
+        entries: each of another aggregate; none about a data subject.
+        now: clock.
+        new_ids: maker of event ids.
+
+    Returns:
+        The position of each event, in the order of the entries, which is the log's.
+
+    Raises:
+        VersionConflict: as `append`, for any of them; the transaction must not commit.
+    """
+    if not entries:
+        return []
+    guild_id = entries[0].cause.context.caller.guild_id
+    contexts = [entry.cause.context for entry in entries]
+    rows = await tx.fetch(
+        _INSERT_EACH,
+        guild_id,
+        "elders-guild",
+        Priority.NORMAL.value,
+        now(),
+        [entry.aggregate_id for entry in entries],
+        [entry.version_before + 1 for entry in entries],
+        new_ids("evt", len(entries)),
+        [entry.payload.type for entry in entries],
+        [entry.payload.schema_version for entry in entries],
+        [context.correlation_id for context in contexts],
+        [entry.cause.context.causation_id or entry.cause.command_id for entry in entries],
+        [context.caller.principal_id for context in contexts],
+        [events.encode(entry.payload) for entry in entries],
+    )
+    if len(rows) != len(entries):
+        raise VersionConflict("record", "")
+    positions = [Position(int(row["xid"]), row["seq"], tx.epoch) for row in rows]
+    if tx.position is None or tx.position < positions[-1]:
+        tx.position = positions[-1]
+    return positions
 
 
 async def _seal(

@@ -1,0 +1,158 @@
+"""Rows of many documents and sources, a statement for each table."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from actors.errors import VersionConflict
+from actors.rag import domain, projection, sql
+from actors.rag.domain import Chunk, Indexed
+from actors.rag.messages import Document
+from actors.rag.store import Change, Write
+from actors.runtime.message import GuildId, Position
+from actors.storage import outbox
+from actors.storage.database import Transaction, binary_vector
+
+# What Python's JSON takes and orjson does not, such as numbers beyond 64 bits, stays possible.
+_NOTHING = orjson.Fragment(b"{}")
+
+
+async def put_documents(
+    tx: Transaction, guild_id: GuildId, writes: Sequence[Write[Any]]
+) -> dict[int, str]:
+    """Writes the documents among the changes, with their versions.
+
+    Returns:
+        Which of the writes lost a race, by their index, with the id of the document.
+    """
+    documents = {
+        write.change.document.document_id: (index, write.change.document)
+        for index, write in enumerate(writes)
+        if write.change is not None and write.change.document is not None
+    }
+    if not documents:
+        return {}
+    rows = await tx.fetch(
+        sql.PUT_DOCUMENTS, guild_id, _json([_document(one) for _, one in documents.values()])
+    )
+    won = {row["document_id"] for row in rows}
+    return {index: name for name, (index, _) in documents.items() if name not in won}
+
+
+async def put_sources(
+    tx: Transaction, guild_id: GuildId, writes: Sequence[Write[Any]]
+) -> list[Position | None]:
+    """Writes the sources of the changes, their passages and an event for each.
+
+    Returns:
+        The position of each write's event; None where it changes nothing.
+
+    Raises:
+        VersionConflict: one of the sources is at this version already.
+    """
+    changes = [write.change for write in writes if write.change is not None]
+    if not changes:
+        return [None] * len(writes)
+    sources = [_source(change.source) for change in changes]
+    rows = await tx.fetch(sql.PUT_SOURCES, guild_id, _json(sources))
+    versions = {row["source_id"]: row["index_version"] for row in rows}
+    for change in changes:
+        if change.source.source_id not in versions:
+            raise VersionConflict(change.source.type, change.source.source_id)
+    await _replace_chunks(tx, guild_id, changes, versions)
+    positions = iter(
+        await outbox.append_each(
+            tx,
+            [
+                outbox.Entry(
+                    write.cause,
+                    projection.index_entry(write.change.source.source_id),
+                    versions[write.change.source.source_id] - 1,
+                    domain.announcement(write.change.source, write.change.chunks),
+                )
+                for write in writes
+                if write.change is not None
+            ],
+        )
+    )
+    return [None if write.change is None else next(positions) for write in writes]
+
+
+async def _replace_chunks(
+    tx: Transaction, guild_id: GuildId, changes: Sequence[Change], versions: Mapping[str, int]
+) -> None:
+    older = [source_id for source_id, version in versions.items() if version > 1]
+    rows = [(change.source.source_id, chunk) for change in changes for chunk in change.chunks]
+    if not older and not rows:
+        return
+    await tx.execute(
+        sql.REPLACE_CHUNKS,
+        guild_id,
+        older,
+        [source_id for source_id, _ in rows],
+        [chunk.chunk_id for _, chunk in rows],
+        [chunk.position for _, chunk in rows],
+        [chunk.heading for _, chunk in rows],
+        [chunk.text for _, chunk in rows],
+        [chunk.char_start for _, chunk in rows],
+        [chunk.char_end for _, chunk in rows],
+        [chunk.digest for _, chunk in rows],
+        [_vector(chunk) for _, chunk in rows],
+        [None if chunk.vector is None else chunk.vector.model for _, chunk in rows],
+    )
+
+
+def _vector(chunk: Chunk) -> bytes | None:
+    return None if chunk.vector is None else binary_vector(chunk.vector.values)
+
+
+def _json(rows: Sequence[Mapping[str, Any]]) -> str:
+    return orjson.dumps(rows).decode()
+
+
+def _object(fields: Mapping[str, Any]) -> orjson.Fragment:
+    return orjson.Fragment(json.dumps(dict(fields))) if fields else _NOTHING
+
+
+def _document(document: Document) -> dict[str, Any]:
+    return {
+        "document_id": document.document_id,
+        "external_id": document.external_id,
+        "version": document.version,
+        "status": document.status,
+        "content_sha256": document.content_sha256,
+        "created_at": document.created_at,
+        "updated_at": document.updated_at,
+        "title": document.title,
+        "content": document.content,
+        "content_type": document.content_type,
+        "source_url": document.source_url,
+        "kind": document.kind,
+        "tags": document.tags,
+        "alert_names": document.alert_names,
+        "labels": _object(document.labels),
+        "metadata": _object(document.metadata),
+        "vector_sha256": document.vector_sha256,
+    }
+
+
+def _source(source: Indexed) -> dict[str, Any]:
+    return {
+        "source_id": source.source_id,
+        "source_type": source.type,
+        "source_version": source.version,
+        "external_id": source.external_id,
+        "title": source.title,
+        "body": "" if source.type == "document" else source.body,
+        "kind": source.kind,
+        "status": source.status,
+        "tags": source.tags,
+        "alert_names": source.names,
+        "labels": _object(source.labels),
+        "urls": source.urls,
+        "removed": source.removed,
+        "access_level": source.access,
+        "changed_at": source.changed_at,
+    }
