@@ -380,7 +380,6 @@ class GatewaySettings(_Section):
         default=1 << 20, ge=1024, description="texts and vectors of a batch in one message"
     )
     batch_concurrency: int = Field(default=4, ge=1, description="such messages at a time")
-    max_dimension: int = Field(default=4_096, ge=1, description="of a vector in a request")
     max_ongoing_requests: int = 512
     max_in_flight: int = Field(
         default=384, ge=1, description="above it we answer 503 ourselves; below Serve's own bound"

@@ -77,9 +77,8 @@ def _measure(value: Any, limits: JsonLimits) -> int:
                 children = node
             if depth > limits.max_depth or keys > limits.max_keys or items > limits.max_items:
                 raise Problem(422, "the body is nested too deeply or has too many keys or items")
-            for child in children:
-                if type(child) in _CONTAINERS:
-                    deeper.append(child)
+            if not _CONTAINERS.isdisjoint(map(type, children)):  # a vector is a list of numbers
+                deeper.extend(child for child in children if type(child) in _CONTAINERS)
         level = deeper
     return keys
 

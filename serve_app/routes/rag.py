@@ -1,13 +1,22 @@
 """Documents in, passages and answers out."""
 
 import asyncio
+from collections.abc import Sequence
+from itertools import chain
 from typing import Annotated
 
 from fastapi import Header, Query
 from fastapi.responses import Response
 
-from actors.rag.messages import DeleteDocument, GetDocument, GetIndexStatus
-from actors.runtime.message import Position
+from actors import clock
+from actors.rag.messages import (
+    DeleteDocument,
+    GetDocument,
+    GetIndexStatus,
+    StoredDocument,
+    StoreDocuments,
+)
+from actors.runtime.message import Context, Outcome, Position
 from serve_app.access import API
 from serve_app.call import Call, Current, parse_position
 from serve_app.ids import DocumentPath
@@ -53,36 +62,87 @@ async def store_document(call: Current, body: DocumentIn) -> Response:
 @router.post(_DOCUMENTS + ":batch", response_model=BatchView)
 async def store_documents(call: Current, body: DocumentsIn) -> Response:
     """Stores several documents, each for itself; one entry for each, in the order sent."""
-    settings = call.gateway.settings.gateway
-    if len(body.documents) > settings.max_batch_documents:
-        raise Problem(413, f"a batch holds at most {settings.max_batch_documents} documents")
-    slots = asyncio.Semaphore(settings.batch_concurrency)
-    stored = await asyncio.gather(
-        *(
-            _store_one(call, number, document, slots)
-            for number, document in enumerate(body.documents)
+    settings = call.gateway.settings
+    if len(body.documents) > settings.gateway.max_batch_documents:
+        raise Problem(
+            413, f"a batch holds at most {settings.gateway.max_batch_documents} documents"
         )
+    found, in_order = parts(
+        body.documents, settings.index.group_documents, settings.gateway.batch_part_bytes
     )
-    items = tuple(item for item, _ in stored)
-    good = sum(item.document is not None for item in items)
-    view = BatchView(stored=good, failed=len(items) - good, items=items)
-    positions = [position for _, position in stored if position is not None]
+    slots = asyncio.Semaphore(1 if in_order else settings.gateway.batch_concurrency)
+    context = call.context
+    outcomes = await asyncio.gather(
+        *(_store_part(call, context, body.documents, part, slots) for part in found)
+    )
+    stored = [_item(number, one) for number, one in enumerate(chain.from_iterable(outcomes))]
+    good = sum(item.document is not None for item in stored)
+    view = BatchView(stored=good, failed=len(stored) - good, items=tuple(stored))
+    positions = [one.position for one in chain.from_iterable(outcomes) if one.position is not None]
     return call.reply(view, position=max(positions, default=None))
 
 
-async def _store_one(
-    call: Call, number: int, document: DocumentIn, slots: asyncio.Semaphore
-) -> tuple[BatchItemView, Position | None]:
+def parts(documents: Sequence[DocumentIn], most: int, most_bytes: int) -> tuple[list[range], bool]:
+    """How a batch is divided into messages, in its order.
+
+    Args:
+        documents: of the batch.
+        most: documents of one message.
+        most_bytes: texts and vectors of one message; one document always fits.
+
+    Returns:
+        The documents of each part, and whether the parts must be sent one after the other because
+        two of them speak of the same document.
+    """
+    found: list[range] = []
+    begin = size = 0
+    part_of: dict[tuple[str, str], int] = {}
+    in_order = False
+    for number, document in enumerate(documents):
+        size += document.size
+        if number > begin and (number - begin == most or size > most_bytes):
+            found.append(range(begin, number))
+            begin, size = number, document.size
+        in_order |= part_of.setdefault(document.name, len(found)) != len(found)
+    found.append(range(begin, len(documents)))
+    return found, in_order
+
+
+async def _store_part(
+    call: Call,
+    context: Context,
+    documents: Sequence[DocumentIn],
+    part: range,
+    slots: asyncio.Semaphore,
+) -> Sequence[Outcome[StoredDocument]]:
     async with slots:
-        outcome = await call.attempt("rag", document.to_message(call.origin_of(str(number))))
+        commands = (
+            documents[number].to_message({**call.origin_of(str(number)), "context": context})
+            for number in part
+        )
+        parcel = StoreDocuments(
+            context=context, command_id=clock.new_id("cmd"), documents=tuple(commands)
+        )
+        outcome = await call.attempt("rag", parcel)
+    if outcome.error is not None:
+        return [Outcome(error=outcome.error)] * len(part)
+    return outcome.unwrap()
+
+
+def _item(number: int, outcome: Outcome[StoredDocument]) -> BatchItemView:
     if outcome.error is not None:
         problem = problem_of(outcome.error)
-        detail = problem.errors[0].detail if problem.errors else problem.detail
-        error = FieldErrorView(pointer=f"body/documents/{number}", detail=detail)
-        return BatchItemView(status=problem.status, error=error), None
+        detail, pointer = problem.detail, f"body/documents/{number}"
+        if problem.errors:
+            field, detail = problem.errors[0].pointer, problem.errors[0].detail
+            if field.partition("/")[0] in DocumentIn.model_fields:
+                pointer = f"{pointer}/{field}"
+        return BatchItemView(
+            status=problem.status, error=FieldErrorView(pointer=pointer, detail=detail)
+        )
     stored = outcome.unwrap()
     view = StoredView.model_validate(stored)
-    return BatchItemView(status=201 if stored.changed else 200, document=view), outcome.position
+    return BatchItemView(status=201 if stored.changed else 200, document=view)
 
 
 @router.get(_DOCUMENTS + "/{document_id}", response_model=DocumentView)

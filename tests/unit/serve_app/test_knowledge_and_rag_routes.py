@@ -116,7 +116,7 @@ async def test_a_batch_answers_for_each_document_in_order(client: httpx.AsyncCli
 
 
 async def test_more_documents_than_a_batch_holds_are_413(client: httpx.AsyncClient) -> None:
-    documents = [{"content": str(number)} for number in range(101)]
+    documents = [{"content": str(number)} for number in range(501)]
 
     answer = await client.post(f"{DOCUMENTS}:batch", json={"documents": documents}, headers=key())
 
