@@ -19,7 +19,8 @@ from actors import clock
 from actors.bus.domain.meaning import Vectors
 from actors.bus.sage.meaning import EmbedAll, MeaningSage
 from actors.bus.store import Standing
-from actors.embedding.model import DIMENSION, MODEL_ID, MiniLm
+from actors.embedding.identity import SHIPPED
+from actors.embedding.model import MiniLm
 from actors.events import (
     CustomEvent,
     DeliverEvents,
@@ -109,7 +110,7 @@ async def run(options: Options) -> Report:
             f"of the whole, {1 - whole / matching:.1%} is the embedder's",
             f"batches of {BATCH}, texts of about 20 words, score of at least {MIN_SCORE:g}",
         ),
-        settings={"queries": QUERIES, "batch": BATCH, "seed": SEED, "model": MODEL_ID},
+        settings={"queries": QUERIES, "batch": BATCH, "seed": SEED, "model": SHIPPED.model_id},
     )
 
 
@@ -126,7 +127,7 @@ def _whole(asked: Vectors, batches: Sequence[DeliverEvents]) -> Contender:
 
 def _matching(asked: Vectors, number: int, batches: Sequence[DeliverEvents]) -> Contender:
     random = np.random.default_rng(SEED)
-    noise = random.normal(size=(BATCH, DIMENSION)).astype(np.float32)
+    noise = random.normal(size=(BATCH, SHIPPED.dimension)).astype(np.float32)
     given = asked[np.arange(BATCH) % len(asked)] + noise * 0.04
     given /= np.linalg.norm(given, axis=1, keepdims=True)
 

@@ -30,6 +30,10 @@ def minilm(arithmetic: Arithmetic) -> ModelIdentity:
     return ModelIdentity(_MINILM[arithmetic], MINILM_DIMENSION)
 
 
+SHIPPED = minilm(Arithmetic.FLOAT32)
+"""What is used where nobody chose."""
+
+
 def active(settings: EmbeddingSettings) -> ModelIdentity:
     """The model that new passages and queries are embedded with."""
     return minilm(settings.arithmetic)

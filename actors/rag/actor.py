@@ -59,7 +59,8 @@ class RagMember(Member):
         backlog = Backlog(store, library, embedder, settings)
         for work in (library.follow(), backlog.run(), library.keep_snapshots()):
             host.on_close(_ender(asyncio.create_task(work)))
-        return RagSage(store, Finder(store, library, embedder, settings), settings).handlers()
+        finder = Finder(store, library, embedder, settings)
+        return RagSage(store, finder, settings, model=model).handlers()
 
 
 def _ender(task: "asyncio.Task[None]") -> Callable[[], Awaitable[None]]:

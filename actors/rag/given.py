@@ -1,37 +1,23 @@
 """Vectors that documents bring: checked, normalised, told apart. Pure."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from actors.embedding.model import DIMENSION, MODEL_ID
+from actors.embedding.identity import ModelIdentity
 from actors.errors import ValidationError
 from actors.rag.messages import GivenVector, StoreDocument
-from actors.runtime.message import GuildId
 
 _FLOAT32 = np.dtype("<f4")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Space:
-    """Where vectors can be compared: all of one model, all of one dimension."""
-
-    model_id: str
-    dimension: int
-
-
-def active_space(guild_id: GuildId) -> Space:
-    """The one that the guild is searched in."""
-    return Space(model_id=MODEL_ID, dimension=DIMENSION)
-
-
-def normalised(command: StoreDocument, space: Space, max_chars: int) -> StoreDocument:
+def normalised(command: StoreDocument, model: ModelIdentity, max_chars: int) -> StoreDocument:
     """The command with its vector at unit length; as it is where it brings none.
 
     Args:
         command: its content is kept as one passage if it brings a vector.
-        space: what the vector must belong to.
+        model: what the vector must come from.
         max_chars: of that passage.
 
     Raises:
@@ -41,10 +27,10 @@ def normalised(command: StoreDocument, space: Space, max_chars: int) -> StoreDoc
     vector = command.vector
     if vector is None:
         return command
-    if vector.model != space.model_id:
-        raise ValidationError("vector/model", f"is not {space.model_id}, which this guild uses")
-    if len(vector.values) != space.dimension * _FLOAT32.itemsize:
-        raise ValidationError("vector/values", f"are not {space.dimension} numbers")
+    if vector.model != model.model_id:
+        raise ValidationError("vector/model", f"is not {model.model_id}, which this guild uses")
+    if len(vector.values) != model.dimension * _FLOAT32.itemsize:
+        raise ValidationError("vector/values", f"are not {model.dimension} numbers")
     if len(command.content) > max_chars:
         raise ValidationError("content", f"at most {max_chars} characters beside a vector")
     numbers = np.frombuffer(vector.values, _FLOAT32).astype(np.float64)

@@ -1,6 +1,7 @@
 """The RAG sage: keeps documents, hears of everything else, and finds."""
 
 from actors import clock
+from actors.embedding.identity import SHIPPED, ModelIdentity
 from actors.errors import ValidationError
 from actors.events import DeliverEvent
 from actors.rag import domain, projection
@@ -33,6 +34,7 @@ class RagSage:
         finder: Finder,
         settings: IndexSettings,
         *,
+        model: ModelIdentity = SHIPPED,
         now: clock.Now = clock.now,
         new_id: clock.NewId = clock.new_id,
     ) -> None:
@@ -40,7 +42,7 @@ class RagSage:
         self._finder = finder
         self._settings = settings
         self._now = now
-        self._storing = Storing(store, settings, now, new_id)
+        self._storing = Storing(store, settings, model, now, new_id)
 
     def handlers(self) -> Handlers:
         """Which method answers which message."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from actors import clock
+from actors.embedding.identity import ModelIdentity
 from actors.errors import ElderGuildError, VersionConflict
 from actors.rag import domain, given
 from actors.rag.messages import Document, StoredDocument, StoreDocument
@@ -24,15 +25,22 @@ class Storing:
     Args:
         store: where the documents are.
         settings: bounds.
+        model: of the vectors that documents may bring.
         now: clock.
         new_id: maker of document ids.
     """
 
     def __init__(
-        self, store: RagStore, settings: IndexSettings, now: clock.Now, new_id: clock.NewId
+        self,
+        store: RagStore,
+        settings: IndexSettings,
+        model: ModelIdentity,
+        now: clock.Now,
+        new_id: clock.NewId,
     ) -> None:
         self._store = store
         self._settings = settings
+        self._model = model
         self._now = now
         self._new_id = new_id
         self._groups = GroupCommit[StoreDocument, Stored](self._write, _limits(settings))
@@ -58,8 +66,7 @@ class Storing:
         return [outcomes[index] for index in range(len(commands))]
 
     def _filled(self, command: StoreDocument) -> StoreDocument:
-        space = given.active_space(command.context.caller.guild_id)
-        fitting = given.normalised(command, space, self._settings.max_whole_chars)
+        fitting = given.normalised(command, self._model, self._settings.max_whole_chars)
         return domain.parse(fitting, self._settings.max_document_chars)
 
     async def _persist(self, wave: dict[int, StoreDocument]) -> dict[int, Stored]:

@@ -6,10 +6,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from actors.embedding.model import DIMENSION, MODEL_ID, MiniLm
+from actors.embedding.identity import SHIPPED
+from actors.embedding.model import MiniLm
 
 __all__ = ["DIMENSION", "MODEL_ID", "Embeds", "Flags", "Matrix", "embedder"]
 
+DIMENSION, MODEL_ID = SHIPPED.dimension, SHIPPED.model_id
 Matrix = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
@@ -24,4 +26,4 @@ class Embeds(Protocol):
 
 def embedder() -> Embeds:
     """The model, loaded."""
-    return MiniLm(batch=32)
+    return MiniLm()
