@@ -6,6 +6,7 @@ underscores between the parts: ``GUILD_RUNTIME__MAX_BATCH=64``.
 
 import enum
 import os
+import re
 import tempfile
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
@@ -22,6 +23,9 @@ class Environment(enum.StrEnum):
     DEVELOPMENT = "development"
     STAGING = "staging"
     PRODUCTION = "production"
+
+
+_ENDPOINT = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?", re.IGNORECASE)
 
 
 class _Section(BaseModel):
@@ -449,9 +453,20 @@ class Arithmetic(enum.StrEnum):
     INT8 = "int8"
 
 
-class EmbeddingSettings(_Section):
-    """What turns texts into vectors."""
+class EmbeddingProvider(enum.StrEnum):
+    """Who turns texts into vectors."""
 
+    MINILM = "minilm"
+    """The local model."""
+
+    OPENAI = "openai"
+    """Any server with the embeddings API of OpenAI."""
+
+
+class EmbeddingSettings(_Section):
+    """What turns texts into vectors. Fields from ``base_url`` on are of the provider ``openai``."""
+
+    provider: EmbeddingProvider = EmbeddingProvider.MINILM
     arithmetic: Arithmetic = Field(
         default=Arithmetic.FLOAT32,
         description="of the local model; int8 is faster and less exact, and the two do not mix",
@@ -467,6 +482,42 @@ class EmbeddingSettings(_Section):
         default=2_048, ge=1, description="in a member, of queries and of passages each"
     )
     retry_after_s: float = Field(default=1.0, gt=0, description="what a full embedder advises")
+
+    base_url: str = Field(
+        default="", description="such as https://api.openai.com/v1; /embeddings is put behind it"
+    )
+    model: str = Field(default="", max_length=200, description="as that server names it")
+    api_key: SecretStr = Field(default=SecretStr(""), description="empty: none is sent")
+    dimension: int = Field(default=1_536, ge=2, le=16_000, description="of that model's vectors")
+    batch_texts: int = Field(default=32, ge=1, le=2_048, description="texts of one request")
+    max_text_chars: int = Field(
+        default=8_000, ge=100, description="of one text; the rest is not embedded"
+    )
+    max_in_flight: int = Field(
+        default=4, ge=1, le=256, description="requests of a member, for queries and passages each"
+    )
+    timeout_s: float = Field(default=15.0, gt=0, description="of one request")
+    query_timeout_s: float = Field(default=2.0, gt=0, description="the same where somebody waits")
+    attempts: int = Field(default=5, ge=1, description="of one request, the first included")
+    retry_delay_s: float = Field(default=0.25, gt=0, description="the first; it doubles")
+    retry_delay_max_s: float = Field(default=8.0, gt=0)
+    retry_budget_s: float = Field(
+        default=30.0, ge=0, description="for passages; below index.embed_claim_s"
+    )
+    query_retry_budget_s: float = Field(
+        default=1.0, ge=0, description="for queries; below index.query_embed_timeout_s"
+    )
+    max_answer_bytes: int = Field(default=32 << 20, ge=1024)
+
+    @model_validator(mode="after")
+    def _names_its_endpoint(self) -> Self:
+        if self.provider is not EmbeddingProvider.OPENAI:
+            return self
+        if not _ENDPOINT.fullmatch(self.base_url):
+            raise ValueError("provider openai needs base_url, a plain http or https URL")
+        if not self.model:
+            raise ValueError("provider openai needs model")
+        return self
 
 
 class IndexSettings(_Section):

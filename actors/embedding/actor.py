@@ -2,21 +2,34 @@
 
 import asyncio
 
+from actors.embedding.endpoint import Endpoint, client_of
 from actors.embedding.model import MiniLm
-from actors.embedding.service import EmbeddingService
+from actors.embedding.service import Embedder, EmbeddingService
 from actors.embedding.threads import ThreadedModel
 from actors.runtime.host import Host
 from actors.runtime.member import Member
 from actors.runtime.message import Handlers
+from actors.settings import EmbeddingProvider, GuildSettings
 
 
 class EmbeddingMember(Member):
-    """Owns one copy of the model. Needs no database."""
+    """Owns one copy of the model, or the connections to who has it. Needs no database."""
 
     async def open(self, host: Host) -> Handlers:
-        """Loads the model and checks its example, off the event loop."""
-        settings = host.settings.embedding
-        model = await asyncio.to_thread(MiniLm, settings.arithmetic)
-        embedder = ThreadedModel(model, settings)
+        """Loads the local model and checks its example, or prepares to call the other one."""
+        embedder = await embedder_of(host.settings)
         host.on_close(embedder.close)
         return EmbeddingService(embedder, host.settings.index).handlers()
+
+
+async def embedder_of(settings: GuildSettings) -> Embedder:
+    """What the settings name; its user closes it.
+
+    Raises:
+        EmbedderBroken: the local model is not the one that was measured.
+    """
+    chosen = settings.embedding
+    if chosen.provider is EmbeddingProvider.OPENAI:
+        return Endpoint(chosen, client_of(chosen, settings.outbound))
+    model = await asyncio.to_thread(MiniLm, chosen.arithmetic)  # off the event loop
+    return ThreadedModel(model, chosen)

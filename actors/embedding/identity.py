@@ -1,8 +1,9 @@
 """Which model makes the vectors: known from the settings alone, without loading it."""
 
 from dataclasses import dataclass
+from typing import assert_never
 
-from actors.settings import Arithmetic, EmbeddingSettings
+from actors.settings import Arithmetic, EmbeddingProvider, EmbeddingSettings
 
 # The first name is older than the choice: its 8-bit weights were always multiplied as float32.
 _MINILM = {
@@ -36,4 +37,10 @@ SHIPPED = minilm(Arithmetic.FLOAT32)
 
 def active(settings: EmbeddingSettings) -> ModelIdentity:
     """The model that new passages and queries are embedded with."""
-    return minilm(settings.arithmetic)
+    match settings.provider:
+        case EmbeddingProvider.MINILM:
+            return minilm(settings.arithmetic)
+        case EmbeddingProvider.OPENAI:
+            return ModelIdentity(settings.model, settings.dimension)
+        case _:
+            assert_never(settings.provider)

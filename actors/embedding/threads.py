@@ -1,17 +1,15 @@
 """A blocking model on threads of its own: people first, the backlog on all cores."""
 
 import asyncio
-import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from actors import metrics
 from actors.embedding.identity import ModelIdentity
 from actors.embedding.messages import Vectors
-from actors.errors import Overloaded
+from actors.embedding.waiting import Waiting
 from actors.settings import EmbeddingSettings
 
 _LOWEST_PRIORITY = 19  # of Linux, where every thread has one
@@ -40,8 +38,7 @@ class ThreadedModel:
     def __init__(self, model: Model, settings: EmbeddingSettings) -> None:
         self.identity = model.identity
         self._model = model
-        self._settings = settings
-        self._waiting = {True: 0, False: 0}
+        self._waiting = Waiting(settings)
         self._urgent = ThreadPoolExecutor(1, thread_name_prefix="embed-query")
         self._background = ThreadPoolExecutor(
             background_threads(settings),
@@ -56,7 +53,7 @@ class ThreadedModel:
         Raises:
             Overloaded: too many texts wait already.
         """
-        with self._counted(len(texts), urgent):
+        with self._waiting.admitted(len(texts), urgent=urgent):
             threads = self._urgent if urgent else self._background
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(threads, self._model.embed, texts)
@@ -65,22 +62,6 @@ class ThreadedModel:
         """Ends all threads; what runs is finished, what waits is dropped."""
         for threads in (self._urgent, self._background):
             threads.shutdown(wait=False, cancel_futures=True)
-
-    @contextlib.contextmanager
-    def _counted(self, texts: int, urgent: bool) -> Iterator[None]:
-        if self._waiting[urgent] and (
-            self._waiting[urgent] + texts > self._settings.max_waiting_texts
-        ):
-            raise Overloaded(self._settings.retry_after_s, "the embedder")
-        self._count(texts, urgent)
-        try:
-            yield
-        finally:
-            self._count(-texts, urgent)
-
-    def _count(self, texts: int, urgent: bool) -> None:
-        self._waiting[urgent] += texts
-        metrics.EMBED_WAITING.labels(metrics.embed_purpose(urgent)).set(self._waiting[urgent])
 
 
 def background_threads(settings: EmbeddingSettings) -> int:
