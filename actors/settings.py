@@ -447,7 +447,7 @@ class KnowledgeSettings(_Section):
 
 
 class Arithmetic(enum.StrEnum):
-    """How the local model multiplies with its weights; everything else is float32."""
+    """How the local model computes two thirds of its products; everything else is float32."""
 
     FLOAT32 = "float32"
     INT8 = "int8"
@@ -468,8 +468,8 @@ class EmbeddingSettings(_Section):
 
     provider: EmbeddingProvider = EmbeddingProvider.MINILM
     arithmetic: Arithmetic = Field(
-        default=Arithmetic.FLOAT32,
-        description="of the local model; int8 is faster and less exact, and the two do not mix",
+        default=Arithmetic.INT8,
+        description="of the local model; float32 is slower and exact, and the two do not mix",
     )
     background_threads: int | None = Field(
         default=None, ge=1, le=64, description="for passages; default one for each core"

@@ -91,7 +91,8 @@ def build(weights: Mapping[str, Array], arithmetic: Arithmetic) -> bytes:
         weights: of the pinned file, by name.
         arithmetic: of the products.
     """
-    multiply: _Multiply = _Int8() if arithmetic is Arithmetic.INT8 else _Float32()
+    exact = _Float32()
+    multiply: _Multiply = _Int8() if arithmetic is Arithmetic.INT8 else exact
     graph = Graph()
     value = _embedded(graph, weights)
     products = _products(weights)
@@ -103,7 +104,9 @@ def build(weights: Mapping[str, Array], arithmetic: Arithmetic) -> bytes:
         value = layer.normed(multiply.product(graph, seen, out), value, "attention.output")
         widened = multiply.product(graph, value, wide)
         bent = graph.node("BiasGelu", [widened, layer.biases("intermediate.dense")], domain=FUSED)
-        value = layer.normed(multiply.product(graph, bent, narrow), value, "output")
+        # Always in float32: one of these 1,536 numbers is five times as large as the others, and in
+        # whole numbers their common scale would leave little of the rest.
+        value = layer.normed(exact.product(graph, bent, narrow), value, "output")
     mean = graph.node("ReduceMean", [value], axes=[1], keepdims=0)
     graph.node("LpNormalization", [mean], output=VECTOR, axis=1, p=2)
     return graph.model({TOKENS: (1, "tokens"), POSITIONS: ("tokens",)}, VECTOR)
