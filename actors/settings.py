@@ -468,8 +468,8 @@ class EmbeddingSettings(_Section):
 
     provider: EmbeddingProvider = EmbeddingProvider.MINILM
     arithmetic: Arithmetic = Field(
-        default=Arithmetic.INT8,
-        description="of the local model; float32 is slower and exact, and the two do not mix",
+        default=Arithmetic.FLOAT32,
+        description="of the local model; int8 is faster and less exact, and the two do not mix",
     )
     background_threads: int | None = Field(
         default=None, ge=1, le=64, description="for passages; default one for each core"

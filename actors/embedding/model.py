@@ -52,7 +52,7 @@ class MiniLm:
             example does not come out.
     """
 
-    def __init__(self, arithmetic: Arithmetic = Arithmetic.INT8) -> None:
+    def __init__(self, arithmetic: Arithmetic = Arithmetic.FLOAT32) -> None:
         self.identity = minilm(arithmetic)
         self._session = _session(arithmetic)
         tokenizer = _pinned(_TOKENIZER, _TOKENIZER_SHA256)

@@ -146,7 +146,7 @@ def test_other_weights_than_the_measured_ones_are_refused(monkeypatch: pytest.Mo
 
 
 def test_other_arithmetic_than_the_measured_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(model._EXAMPLE_COSINES, Arithmetic.INT8, (0.1, 0.2, 0.3))
+    monkeypatch.setitem(model._EXAMPLE_COSINES, Arithmetic.FLOAT32, (0.1, 0.2, 0.3))
 
     with pytest.raises(EmbedderBroken):
         MiniLm()
