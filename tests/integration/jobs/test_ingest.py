@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +220,11 @@ def test_a_job_killed_in_the_middle_goes_on_and_sends_nothing_confirmed_again(
     "mib", [100, pytest.param(5_120, marks=[pytest.mark.long, pytest.mark.timeout(5_400)])]
 )
 def test_memory_does_not_grow_with_the_tree(
-    guild: DocumentsGuild, job: Job, tmp_path: Path, mib: int
+    guild: DocumentsGuild,
+    job: Job,
+    tmp_path: Path,
+    mib: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """One third text that is sent, in pages of 100 KB; the rest large files that are refused."""
     root = tmp_path / "tree"
@@ -235,6 +239,7 @@ def test_memory_does_not_grow_with_the_tree(
             sparse.truncate(16 * MIB)
     large = _peak_of(job.start(root))
 
+    record_property("peak_mib", f"{small >> 20}, then {large >> 20}")
     assert len(guild.names()) == pages
     assert large - small < 60 * MIB, f"{small >> 20} MiB, then {large >> 20} MiB"
 
