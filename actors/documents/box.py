@@ -105,6 +105,11 @@ class Box:
                 await process.end()
 
 
+def _import_path() -> str:
+    """Where this process found its packages: a job's may come from its own environment."""
+    return os.pathsep.join([str(_ROOT), *filter(None, sys.path)])
+
+
 class _Process:
     """One process and its pipes."""
 
@@ -124,7 +129,7 @@ class _Process:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
                 cwd=_ROOT,
-                env={"PATH": os.defpath, "PYTHONPATH": str(_ROOT), "LC_ALL": "C.UTF-8"},
+                env={"PATH": os.defpath, "PYTHONPATH": _import_path(), "LC_ALL": "C.UTF-8"},
                 start_new_session=True,  # Ctrl-C is for the job, which ends us in order
             )
 
