@@ -60,7 +60,9 @@ def load(data: Path, documents: int = DOCUMENTS, cache: Path = CACHE) -> Sentenc
     end = QUERIES + documents
     folder = prepared(data, end, cache)
     texts = _texts(folder)
-    rows = np.memmap(folder / _VECTORS, np.float32, "r").reshape(-1, DIMENSION)
+    if len(texts) < end:
+        raise ValueError(f"{len(texts)} sentences are kept, {end} are needed")
+    rows = np.memmap(folder / _VECTORS, np.float32, "r", shape=(end, DIMENSION))
     return Sentences(
         texts=texts[QUERIES:end],
         vectors=np.asarray(rows[QUERIES:end]),

@@ -11,6 +11,8 @@ from benchmarks.search import BARE, CHROMA, OURS, goals
 from benchmarks.search_peers import Within, exact, guild_wire
 from benchmarks.search_peers.asking import packed, post, unpacked
 from benchmarks.search_peers.web import decoded, encoded
+from benchmarks.vectors.model import MODEL_ID
+from serve_app.schemas.rag import DocumentsIn, HitView, SearchIn
 
 POINTS = np.eye(4, dtype=np.float32)
 QUERY = np.array([[0.9, 0.4, 0.2, 0.1]], dtype=np.float32)
@@ -86,6 +88,30 @@ def test_a_search_by_vector_names_the_tag_and_the_mode() -> None:
         "top_k": 10,
         "filters": {"tags": ["one-percent"]},
     }
+
+
+def test_the_gateway_reads_what_a_search_by_text_says() -> None:
+    asked = SearchIn.model_validate_json(guild_wire.search_by_text("disk full", "one-percent"))
+
+    assert (asked.query, asked.mode, asked.top_k) == ("disk full", "dense", 10)
+    assert asked.filters.tags == ("one-percent",)
+
+
+def test_the_gateway_reads_a_batch_and_its_hits_name_the_rows() -> None:
+    sent = guild_wire.batch([guild_wire.document(7, "the disk is full", ["ten-percent"])])
+    hit = {"external_id": "7"}
+
+    (document,) = DocumentsIn.model_validate_json(sent).documents
+
+    assert (document.external_id, document.tags) == ("7", ("ten-percent",))
+    assert hit.keys() <= HitView.model_fields.keys()
+    assert guild_wire.rows_of(orjson.dumps({"hits": [hit]})) == [7]
+
+
+def test_a_document_carries_its_vector_beside_the_model_that_made_it() -> None:
+    document = guild_wire.document(7, "the disk is full", [], QUERY[0])
+
+    assert document["vector"] == {"model": MODEL_ID, "values": encoded(QUERY[0])}
 
 
 def test_goals_are_ratios_of_rates_at_sixteen_clients() -> None:
