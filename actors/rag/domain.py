@@ -83,8 +83,15 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def parse(command: StoreDocument, max_chars: int) -> StoreDocument:
+def parse(
+    command: StoreDocument, max_chars: int, vector: GivenVector | None = None
+) -> StoreDocument:
     """The command with what its front matter adds; what the command says itself wins.
+
+    Args:
+        command: as it was sent.
+        max_chars: of its content.
+        vector: its vector at unit length, where it brings one.
 
     Raises:
         ValidationError: it is empty, too long, or not text that PostgreSQL can keep.
@@ -111,6 +118,7 @@ def parse(command: StoreDocument, max_chars: int) -> StoreDocument:
         alert_names=command.alert_names or _texts(found.get("alerts"))[:MAX_NAMES],
         labels=command.labels or _labels(found.get("labels")),
         source_url=command.source_url or _text(found.get("source_url")) or None,
+        vector=vector,
     )
     _check_fields(filled)
     return filled
@@ -312,6 +320,8 @@ def _check_fields(command: StoreDocument) -> None:
         raise ValidationError("labels", f"at most {MAX_LABELS}, and as many of metadata")
     for label, value in command.labels.items():
         _check_text("labels", label + value, MAX_TITLE)
+    if not command.metadata:
+        return
     metadata = json.dumps(dict(command.metadata), ensure_ascii=False)
     if r"\u0000" in metadata:  # how JSON writes what PostgreSQL cannot keep
         raise ValidationError("metadata", "has a NUL character")
@@ -323,8 +333,12 @@ def _check_text(name: str, value: str, limit: int) -> None:
         raise ValidationError(name, f"at most {limit} characters")
     if "\x00" in value:
         raise ValidationError(name, "has a NUL character")
-    if any("\ud800" <= char <= "\udfff" for char in value):
-        raise ValidationError(name, "has a lone surrogate")
+    if value.isascii():
+        return
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValidationError(name, "has a lone surrogate") from None
 
 
 def _text(value: object) -> str:

@@ -35,7 +35,7 @@ class PostgresRagStore:
     ) -> Sequence[Known]:
         """See `RagStore.look_up`."""
         names = [_name(command) for command in commands]
-        async with self._database.read(guild_id) as tx:
+        async with self._database.read(guild_id, planned_once=True) as tx:
             earlier = await inbox.recall_each(tx, commands)
             rows = await tx.fetch(
                 sql.PRESENT,
@@ -104,7 +104,7 @@ class PostgresRagStore:
         self, guild_id: GuildId, writes: Sequence[Write[ReplyT]]
     ) -> Sequence[Outcome[ReplyT]]:
         """See `RagStore.commit_all`."""
-        async with self._database.transaction(guild_id) as tx:
+        async with self._database.transaction(guild_id, planned_once=True) as tx:
             lost = await writing.put_documents(tx, guild_id, writes)
             kept = [write for index, write in enumerate(writes) if index not in lost]
             positions = await writing.put_sources(tx, guild_id, kept)

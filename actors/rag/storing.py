@@ -66,8 +66,11 @@ class Storing:
         return [outcomes[index] for index in range(len(commands))]
 
     def _filled(self, command: StoreDocument) -> StoreDocument:
-        fitting = given.normalised(command, self._model, self._settings.max_whole_chars)
-        return domain.parse(fitting, self._settings.max_document_chars)
+        vector = given.unit(command.vector, self._model)
+        most = self._settings.max_document_chars
+        if vector is not None:
+            most = min(most, self._settings.max_whole_chars)
+        return domain.parse(command, most, vector)
 
     async def _persist(self, wave: dict[int, StoreDocument]) -> dict[int, Stored]:
         """Stores them; whoever loses a race for a version decides anew, alone."""

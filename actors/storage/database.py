@@ -25,6 +25,7 @@ What touches a table must wait for it: ``WHERE (SELECT id FROM guild) = $1``. Wh
 policies let nothing pass.
 """
 
+_PLANNED_ONCE = "; SET LOCAL plan_cache_mode = force_generic_plan"
 _GUILD = re.compile(ID_PATTERN)
 
 _AWAY: tuple[type[BaseException], ...] = (
@@ -171,26 +172,37 @@ class Database:
             self._pool.terminate()
 
     @asynccontextmanager
-    async def transaction(self, guild_id: GuildId) -> AsyncIterator[Transaction]:
+    async def transaction(
+        self, guild_id: GuildId, *, planned_once: bool = False
+    ) -> AsyncIterator[Transaction]:
         """A read-write transaction that sees and writes one guild; commits at the block's end.
+
+        Args:
+            guild_id: whose.
+            planned_once: each statement is planned the first time it is seen on a connection. For
+                statements whose plan does not depend on what they are given, and that take less
+                time than their planning.
 
         Raises:
             DependencyUnavailable: the server went away, or a lock or a statement took too long.
                 After a commit was sent this leaves open whether it happened.
             VersionConflict: the transaction lost a race and can be repeated.
         """
-        async with self._begin(f"BEGIN; SET LOCAL guild.id = '{_checked(guild_id)}'") as tx:
+        begin = f"BEGIN; SET LOCAL guild.id = '{_checked(guild_id)}'"
+        async with self._begin(begin + _PLANNED_ONCE * planned_once) as tx:
             yield tx
         self._note_commit(tx)
 
     @asynccontextmanager
-    async def read(self, guild_id: GuildId) -> AsyncIterator[Transaction]:
-        """A read-only snapshot of one guild."""
+    async def read(
+        self, guild_id: GuildId, *, planned_once: bool = False
+    ) -> AsyncIterator[Transaction]:
+        """A read-only snapshot of one guild; see `transaction`."""
         begin = (
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
             f"SET LOCAL guild.id = '{_checked(guild_id)}'"
         )
-        async with self._begin(begin) as tx:
+        async with self._begin(begin + _PLANNED_ONCE * planned_once) as tx:
             yield tx
 
     @asynccontextmanager

@@ -74,8 +74,10 @@ class Dawdling(Database):
     dice = Random(5)  # noqa: S311  # the same delays each time
 
     @asynccontextmanager
-    async def transaction(self, guild_id: GuildId) -> AsyncIterator[Transaction]:
-        async with super().transaction(guild_id) as tx:
+    async def transaction(
+        self, guild_id: GuildId, *, planned_once: bool = False
+    ) -> AsyncIterator[Transaction]:
+        async with super().transaction(guild_id, planned_once=planned_once) as tx:
             yield tx
             if self.dice.random() < 0.4:
                 await asyncio.sleep(0.1)
