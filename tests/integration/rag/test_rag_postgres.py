@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import given
 
 from actors.errors import StaleIndex
 from actors.rag.backlog import Backlog
@@ -43,6 +44,13 @@ from tests.fixtures.rag_contract import RagStoreContract
 from tests.fixtures.rag_memory import WordEmbedder
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import append, opened, run_as_owner
+from tests.fixtures.storing_contract import (
+    DRAFTS,
+    PROPERTY,
+    Drafts,
+    StoringContract,
+    check_a_batch_is_its_documents,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -107,6 +115,21 @@ def search(text: str, position: Position | None, mode: SearchMode = SearchMode.L
 
 class TestPostgresRagStore(RagStoreContract):
     """The contract that the store of the unit tests keeps as well."""
+
+
+class TestStoringInPostgres(StoringContract):
+    """The same of storing."""
+
+    @pytest.fixture
+    def log(self, log_database: Database) -> LogReader:
+        return LogReader(log_database)
+
+    @given(drafts=DRAFTS)
+    @PROPERTY
+    async def test_a_batch_is_its_documents_one_by_one(
+        self, store: PostgresRagStore, log: LogReader, drafts: Drafts
+    ) -> None:
+        await check_a_batch_is_its_documents(store, log, drafts)
 
 
 async def test_what_was_written_is_found_at_its_position(pool: LocalPool) -> None:

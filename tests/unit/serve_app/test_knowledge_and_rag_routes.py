@@ -1,5 +1,6 @@
 """Knowledge, documents and search over HTTP."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -8,13 +9,18 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors import clock
+from actors.embedding.model import DIMENSION, MODEL_ID
 from actors.errors import StaleIndex
 from actors.rag.messages import Ask, Search, SearchHits
 from actors.runtime.local import LocalPool
 from actors.runtime.message import GuildId, Position
-from tests.fixtures.gateway import app_over, at, client_of, key, settings, whole_app
+from serve_app.routes import rag
+from serve_app.schemas.rag import DocumentIn
+from tests.fixtures.gateway import app_over, at, client_of, key, sages, settings, whole_app
 
 ENTITIES = "/api/v1/knowledge/entities"
 CATEGORIES = "/api/v1/knowledge/categories"
@@ -113,6 +119,121 @@ async def test_a_batch_answers_for_each_document_in_order(client: httpx.AsyncCli
         "two",
     ]
     assert answer.json()["stored"] + answer.json()["failed"] == 3
+
+
+@pytest.mark.parametrize("form", ["numbers", "base64"])
+async def test_a_document_brings_its_vector_in_either_form(
+    client: httpx.AsyncClient, form: str
+) -> None:
+    numbers = np.linspace(-1, 1, DIMENSION, dtype="<f4")
+    values = numbers.tolist() if form == "numbers" else b64encode(numbers.tobytes()).decode()
+    body = {"content": "# Disk full", "vector": {"model": MODEL_ID, "values": values}}
+
+    first = await client.post(DOCUMENTS, json=body, headers=key())
+    again = await client.post(DOCUMENTS, json=body, headers=key())
+
+    assert (first.status_code, again.status_code) == (201, 200), first.text
+    assert first.json()["chunk_count"] == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        "",
+        "AAAA",
+        "not base64!",
+        "AAAAAA==\n",
+        "ÄÄÄÄ",
+        [True] * DIMENSION,
+        ["1"] * DIMENSION,
+        [None],
+        [[1.0]],
+        {"a": 1},
+        7,
+    ],
+)
+async def test_what_is_no_vector_is_422_with_its_place(
+    client: httpx.AsyncClient, values: object
+) -> None:
+    body = {"content": "# Disk full", "vector": {"model": MODEL_ID, "values": values}}
+
+    answer = await client.post(DOCUMENTS, json=body, headers=key())
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "body/vector/values"
+
+
+@pytest.mark.parametrize(
+    ("vector", "pointer"),
+    [
+        ({"model": MODEL_ID, "values": [1.0, 2.0]}, "vector/values"),
+        ({"model": MODEL_ID, "values": [0.0] * DIMENSION}, "vector/values"),
+        ({"model": MODEL_ID, "values": [1e300] * DIMENSION}, "vector/values"),
+        ({"model": "another", "values": [1.0] * DIMENSION}, "vector/model"),
+    ],
+)
+async def test_a_vector_that_cannot_be_compared_harms_no_neighbour(
+    client: httpx.AsyncClient, vector: dict[str, Any], pointer: str
+) -> None:
+    documents = [{"content": "# One"}, {"content": "# Two", "vector": vector}]
+
+    alone = await client.post(DOCUMENTS, json=documents[1], headers=key())
+    answer = await client.post(f"{DOCUMENTS}:batch", json={"documents": documents}, headers=key())
+
+    assert alone.status_code == 422
+    assert alone.json()["errors"][0]["pointer"] == pointer
+    good, bad = answer.json()["items"]
+    assert (good["status"], bad["status"]) == (201, 422)
+    assert bad["error"]["pointer"] == f"body/documents/1/{pointer}"
+
+
+async def test_a_large_batch_goes_in_parts_and_is_answered_in_its_order() -> None:
+    config = settings(batch_part_bytes=1024)
+    documents = [{"external_id": f"d/{n}", "content": f"{n} " * 100} for n in range(40)]
+
+    async with client_of(app_over(sages(config), config)) as client:
+        answer = await client.post(
+            f"{DOCUMENTS}:batch", json={"documents": documents}, headers=key()
+        )
+
+    names = [item["document"]["external_id"] for item in answer.json()["items"]]
+    assert names == [f"d/{n}" for n in range(40)]
+    assert answer.headers["guild-position"]
+
+
+async def test_versions_in_different_parts_are_stored_in_order() -> None:
+    config = settings(batch_part_bytes=1024)
+    documents = [{"external_id": "same", "content": f"{n} " * 300} for n in range(8)]
+
+    async with client_of(app_over(sages(config), config)) as client:
+        answer = await client.post(
+            f"{DOCUMENTS}:batch", json={"documents": documents}, headers=key()
+        )
+
+    versions = [item["document"]["version"] for item in answer.json()["items"]]
+    assert versions == list(range(1, 9))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(1, 30)), min_size=1, max_size=30),
+    st.integers(1, 5),
+    st.integers(1, 60),
+)
+def test_parts_are_bounded_and_together_the_batch(
+    drafts: list[tuple[str, int]], most: int, most_bytes: int
+) -> None:
+    documents = [DocumentIn(external_id=name, content="x" * size) for name, size in drafts]
+
+    found, in_order = rag.parts(documents, most, most_bytes)
+
+    assert [number for part in found for number in part] == list(range(len(documents)))
+    for part in found:
+        assert 1 <= len(part) <= most
+        assert len(part) == 1 or sum(documents[n].size for n in part) <= most_bytes
+    names = [{documents[n].name for n in part} for part in found]
+    shared = sum(map(len, names)) > len(set().union(*names))
+    assert in_order == shared
 
 
 async def test_more_documents_than_a_batch_holds_are_413(client: httpx.AsyncClient) -> None:
