@@ -4,7 +4,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from actors.events import Evidence, RunbookStep, SourceType
 from actors.runtime.message import Command, Outcome, Position, Query
@@ -71,6 +71,8 @@ class StoreDocument(Command[StoredDocument]):
             searchable by meaning as soon as by words.
     """
 
+    recalls: ClassVar[bool] = True
+
     content: str
     external_id: str | None = None
     title: str = ""
@@ -100,6 +102,8 @@ class StoreDocuments(Command[tuple[Outcome[StoredDocument], ...]]):
         documents: of one guild; at most ``index.group_documents``. Versions of one document are
             stored in the order in which they stand here.
     """
+
+    recalls: ClassVar[bool] = True
 
     documents: tuple[StoreDocument, ...]
 

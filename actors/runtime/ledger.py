@@ -24,6 +24,6 @@ def may_be_a_repeat(message: Message[Any], attempt: int) -> bool:
     an id of a client or of an event may have been seen at any time. Skipping the question is safe:
     the commit records the command in the same transaction and refuses a second one.
     """
-    if not isinstance(message, Command):
+    if not isinstance(message, Command) or message.recalls:
         return False
     return attempt > 1 or not message.command_id.startswith("cmd_")

@@ -86,6 +86,7 @@ class Command(Message[ReplyT]):
     Attributes:
         routine: it comes by the thousand and is written down elsewhere: that it went well is logged
             at level debug only.
+        recalls: its handler looks for earlier replies itself, those of a whole group at once.
         command_id: from the client's ``Idempotency-Key``, from the event that is delivered, or
             made at the gateway (prefix ``cmd_``).
         request_hash: digest of what the client sent under its key; a repeat must match. Empty
@@ -93,6 +94,7 @@ class Command(Message[ReplyT]):
     """
 
     routine: ClassVar[bool] = False
+    recalls: ClassVar[bool] = False
 
     command_id: str
     request_hash: str = ""

@@ -23,6 +23,13 @@ POSITION = Position(7, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recalling(Command[None]):
+    """A command whose handler asks for earlier replies itself."""
+
+    recalls: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick(Command[None]):
     """Comes by the thousand."""
 
@@ -132,6 +139,7 @@ def test_only_commands_that_may_have_been_seen_are_looked_up() -> None:
     assert not may_be_a_repeat(add("cmd_1"), 1)
     assert may_be_a_repeat(add("cmd_1"), 2)
     assert may_be_a_repeat(add("incident/evt_1"), 1)
+    assert not may_be_a_repeat(Recalling(context=CONTEXT, command_id="incident/evt_1"), 2)
 
 
 async def test_a_handler_that_takes_too_long_is_stopped() -> None:
