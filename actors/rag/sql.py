@@ -91,10 +91,14 @@ INSERT INTO chunks (guild_id, chunk_id, source_id, position, heading, body, char
 SELECT $1, new.chunk_id, new.source_id, new.position, new.heading, new.body, new.char_start,
        new.char_end, new.embedded_text, coalesce(new.embedding, kept.embedding),
        coalesce(new.model_id, kept.model_id)
-FROM unnest($3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::int[], $9::int[],
-            $10::bytea[], $11::vector[], $12::text[])
-     AS new(source_id, chunk_id, position, heading, body, char_start, char_end, embedded_text,
-            embedding, model_id)
+FROM (
+    SELECT given.*, decode(digest, 'hex') AS embedded_text, vectors.embedding
+    FROM json_to_recordset($3::json) AS given(
+        source_id text, chunk_id text, position int, heading text, body text, char_start int,
+        char_end int, digest text, model_id text, vector int)
+    LEFT JOIN unnest($4::vector[]) WITH ORDINALITY AS vectors(embedding, number)
+        ON vectors.number = given.vector
+) AS new
 LEFT JOIN kept USING (source_id, embedded_text)
 """
 

@@ -87,25 +87,27 @@ async def _replace_chunks(
     rows = [(change.source.source_id, chunk) for change in changes for chunk in change.chunks]
     if not older and not rows:
         return
-    await tx.execute(
-        sql.REPLACE_CHUNKS,
-        guild_id,
-        older,
-        [source_id for source_id, _ in rows],
-        [chunk.chunk_id for _, chunk in rows],
-        [chunk.position for _, chunk in rows],
-        [chunk.heading for _, chunk in rows],
-        [chunk.text for _, chunk in rows],
-        [chunk.char_start for _, chunk in rows],
-        [chunk.char_end for _, chunk in rows],
-        [chunk.digest for _, chunk in rows],
-        [_vector(chunk) for _, chunk in rows],
-        [None if chunk.vector is None else chunk.vector.model for _, chunk in rows],
-    )
+    vectors: list[bytes] = []
+    chunks = [_chunk(source_id, chunk, vectors) for source_id, chunk in rows]
+    await tx.execute(sql.REPLACE_CHUNKS, guild_id, older, _json(chunks), vectors)
 
 
-def _vector(chunk: Chunk) -> bytes | None:
-    return None if chunk.vector is None else binary_vector(chunk.vector.values)
+def _chunk(source_id: str, chunk: Chunk, vectors: list[bytes]) -> dict[str, Any]:
+    """The row, with the number of its vector, which is added to the others."""
+    if chunk.vector is not None:
+        vectors.append(binary_vector(chunk.vector.values))
+    return {
+        "source_id": source_id,
+        "chunk_id": chunk.chunk_id,
+        "position": chunk.position,
+        "heading": chunk.heading,
+        "body": chunk.text,
+        "char_start": chunk.char_start,
+        "char_end": chunk.char_end,
+        "digest": chunk.digest.hex(),
+        "model_id": None if chunk.vector is None else chunk.vector.model,
+        "vector": None if chunk.vector is None else len(vectors),
+    }
 
 
 def _json(rows: Sequence[Mapping[str, Any]]) -> str:

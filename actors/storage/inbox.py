@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 import asyncpg
+import orjson
 from pydantic import TypeAdapter
 
 from actors.errors import ElderGuildError, ValidationError
@@ -70,16 +71,23 @@ async def record_each(
         return
     commands = [command for command, _, _ in handled]
     adapter = _adapter(type(commands[0]))
+    rows = [
+        {
+            "command_id": command.command_id,
+            "request_hash": command.request_hash,
+            "reply": orjson.Fragment(adapter.dump_json(reply)),
+            "position": None if position is None else str(position),
+        }
+        for command, reply, position in handled
+    ]
     status = await tx.execute(
         "INSERT INTO inbox (guild_id, command_id, request_hash, reply, position)"
-        " SELECT $1, * FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::text[])"
-        " AS new(command_id, request_hash, reply, position) ORDER BY command_id"
-        " ON CONFLICT DO NOTHING",
+        " SELECT $1, command_id, request_hash, coalesce(reply, 'null'), position"
+        " FROM json_to_recordset($2::json)"
+        " AS given(command_id text, request_hash text, reply jsonb, position text)"
+        " ORDER BY command_id ON CONFLICT DO NOTHING",
         commands[0].context.caller.guild_id,
-        [command.command_id for command in commands],
-        [command.request_hash for command in commands],
-        [adapter.dump_json(reply).decode() for _, reply, _ in handled],
-        [None if position is None else str(position) for _, _, position in handled],
+        orjson.dumps(rows).decode(),
     )
     if status != f"INSERT 0 {len(handled)}":
         raise AlreadyHandled
