@@ -28,7 +28,7 @@ import numpy as np
 import orjson
 import psutil
 
-from actors.embedding.model import DIMENSION, MODEL_ID
+from actors.embedding.identity import SHIPPED
 from benchmarks.frame import Contender, Goal, Measurement, Options, Report, interleave, main
 from benchmarks.local_stack import started
 from cluster.api import API, SignIn, with_password
@@ -76,7 +76,7 @@ class Documents:
 
     def take(self, count: int) -> list[dict[str, Any]]:
         """Each with a name that nobody has had, and a vector in numpy's form."""
-        vectors = self._random.normal(size=(count, DIMENSION)).astype("<f4")
+        vectors = self._random.normal(size=(count, SHIPPED.dimension)).astype("<f4")
         texts = self._random.choice(_WORDS.split(), size=(count, 80))
         begin, self._made = self._made, self._made + count
         return [
@@ -224,7 +224,12 @@ async def run(options: Options) -> Report:
             f"all processes of the stack together held {mib:.0f} MiB at the end",
             "the clients are in one process, on the same machine",
         ),
-        settings={"rounds": rounds, "documents": many, "one_by_one": few, "model": MODEL_ID},
+        settings={
+            "rounds": rounds,
+            "documents": many,
+            "one_by_one": few,
+            "model": SHIPPED.model_id,
+        },
     )
 
 
@@ -245,7 +250,7 @@ def _bodies(shape: Shape, documents: Sequence[dict[str, Any]]) -> list[bytes]:
     def rendered(document: dict[str, Any]) -> dict[str, Any]:
         vector = document["vector"]
         values = vector if shape.numbers else base64.b64encode(vector.tobytes()).decode()
-        return {**document, "vector": {"model": MODEL_ID, "values": values}}
+        return {**document, "vector": {"model": SHIPPED.model_id, "values": values}}
 
     parts = _parts([rendered(document) for document in documents], shape.batch)
     return [

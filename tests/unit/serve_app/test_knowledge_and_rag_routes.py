@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import clock
-from actors.embedding.model import DIMENSION, MODEL_ID
+from actors.embedding.identity import SHIPPED
 from actors.errors import StaleIndex
 from actors.rag.messages import Ask, Search, SearchHits
 from actors.runtime.local import LocalPool
@@ -125,9 +125,9 @@ async def test_a_batch_answers_for_each_document_in_order(client: httpx.AsyncCli
 async def test_a_document_brings_its_vector_in_either_form(
     client: httpx.AsyncClient, form: str
 ) -> None:
-    numbers = np.linspace(-1, 1, DIMENSION, dtype="<f4")
+    numbers = np.linspace(-1, 1, SHIPPED.dimension, dtype="<f4")
     values = numbers.tolist() if form == "numbers" else b64encode(numbers.tobytes()).decode()
-    body = {"content": "# Disk full", "vector": {"model": MODEL_ID, "values": values}}
+    body = {"content": "# Disk full", "vector": {"model": SHIPPED.model_id, "values": values}}
 
     first = await client.post(DOCUMENTS, json=body, headers=key())
     again = await client.post(DOCUMENTS, json=body, headers=key())
@@ -145,8 +145,8 @@ async def test_a_document_brings_its_vector_in_either_form(
         "not base64!",
         "AAAAAA==\n",
         "ÄÄÄÄ",
-        [True] * DIMENSION,
-        ["1"] * DIMENSION,
+        [True] * SHIPPED.dimension,
+        ["1"] * SHIPPED.dimension,
         [None],
         [[1.0]],
         {"a": 1},
@@ -156,7 +156,7 @@ async def test_a_document_brings_its_vector_in_either_form(
 async def test_what_is_no_vector_is_422_with_its_place(
     client: httpx.AsyncClient, values: object
 ) -> None:
-    body = {"content": "# Disk full", "vector": {"model": MODEL_ID, "values": values}}
+    body = {"content": "# Disk full", "vector": {"model": SHIPPED.model_id, "values": values}}
 
     answer = await client.post(DOCUMENTS, json=body, headers=key())
 
@@ -167,10 +167,10 @@ async def test_what_is_no_vector_is_422_with_its_place(
 @pytest.mark.parametrize(
     ("vector", "pointer"),
     [
-        ({"model": MODEL_ID, "values": [1.0, 2.0]}, "vector/values"),
-        ({"model": MODEL_ID, "values": [0.0] * DIMENSION}, "vector/values"),
-        ({"model": MODEL_ID, "values": [1e300] * DIMENSION}, "vector/values"),
-        ({"model": "another", "values": [1.0] * DIMENSION}, "vector/model"),
+        ({"model": SHIPPED.model_id, "values": [1.0, 2.0]}, "vector/values"),
+        ({"model": SHIPPED.model_id, "values": [0.0] * SHIPPED.dimension}, "vector/values"),
+        ({"model": SHIPPED.model_id, "values": [1e300] * SHIPPED.dimension}, "vector/values"),
+        ({"model": "another", "values": [1.0] * SHIPPED.dimension}, "vector/model"),
     ],
 )
 async def test_a_vector_that_cannot_be_compared_harms_no_neighbour(
