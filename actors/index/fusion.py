@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# Share of the dense leg where nothing else is known. Measured on six collections (docs/adr/0004):
-# 0.5 to 0.7 are within 0.01 of each other's mean nDCG@10, and no rule that reads the share from
-# the legs' scores was better than the constant.
-DENSE_WEIGHT = 0.6
+# Measured on full collections, see docs/adr/0017; near these numbers little changes.
+_DEPTH = 20
+_EVEN = 0.35  # flatness at which both legs are believed alike
+_SHARPNESS = 2.5
+_LEAST, _MOST = 0.5, 0.9
 
 Scores = npt.NDArray[np.float32]
 
@@ -47,8 +48,29 @@ def dense_share(scores: Scores) -> Scores:
     return shares.astype(np.float32)
 
 
-def fuse(legs: Legs, dense_weight: float) -> Scores:
-    """Weighted sum of the two shares, 0 to 1."""
-    dense = dense_share(legs.dense)
-    fused: Scores = (1 - dense_weight) * lexical_share(legs.lexical) + dense_weight * dense
+def dense_weight(lexical: Scores) -> float:
+    """Share of the dense leg in a query's scores, read from how flat the words' ranking is.
+
+    Where the words single out a few passages, their scores fall steeply and they are mostly right:
+    both legs count alike. Where the twentieth passage is nearly as good as the best, the words say
+    little, and meaning decides. With fewer passages than that the words are as selective as they
+    can be.
+
+    Args:
+        lexical: BM25 of the candidates in any order, 0 where no word is shared.
+    """
+    best = float(lexical.max(initial=0.0))
+    if best <= 0:
+        return _MOST
+    if len(lexical) < _DEPTH:
+        return _LEAST
+    flatness = float(np.partition(lexical, -_DEPTH)[-_DEPTH]) / best
+    odds = (flatness / _EVEN) ** _SHARPNESS
+    share: float = odds / (1 + odds)
+    return min(_MOST, max(_LEAST, share))
+
+
+def fuse(legs: Legs, weight: float) -> Scores:
+    """Sum of the two shares, 0 to 1; ``weight`` is the dense one's."""
+    fused: Scores = (1 - weight) * lexical_share(legs.lexical) + weight * dense_share(legs.dense)
     return fused

@@ -243,7 +243,7 @@ class GuildIndex:
         selection: Selection,
         limit: int,
         lexical: bool = True,
-        dense_weight: float = fusion.DENSE_WEIGHT,
+        dense_weight: float | None = None,
     ) -> Findings:
         """The best passages for a text.
 
@@ -253,7 +253,8 @@ class GuildIndex:
             selection: what may be found.
             limit: at most so many.
             lexical: False leaves the lexical leg out.
-            dense_weight: share of the dense leg where both are asked.
+            dense_weight: share of the dense leg where both are asked; None: see
+                `fusion.dense_weight`.
         """
         both = lexical and vector is not None
         candidates = max(limit, self._candidates) if both else limit
@@ -266,7 +267,10 @@ class GuildIndex:
             lexical=_aligned(slots, by_words, missing=0.0),
             dense=self._cosines(slots, vector, by_meaning),
         )
-        weight = dense_weight if lexical and vector is not None else float(not lexical)
+        if not lexical or vector is None:
+            weight = float(not lexical)
+        else:
+            weight = fusion.dense_weight(legs.lexical) if dense_weight is None else dense_weight
         scores = fusion.fuse(legs, weight)
         best = np.argsort(-scores, kind="stable")[:limit]
         words, meaning = _standings(by_words), _standings(by_meaning)

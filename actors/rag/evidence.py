@@ -24,6 +24,7 @@ MIN_COVERAGE = 0.6  # share of the question's rarity that stands in the source
 MIN_COSINE = 0.7  # of its best passage
 _HINT_COVERAGE = 0.25
 _HINT_COSINE = 0.35
+_DENSE_WEIGHT = 0.6  # an alert's words are a page's own more often than a person's are
 _EXCERPT = 280
 _PASSAGES = 120  # fused passages that are looked at for the best sources
 _JUDGED = 3  # sources that are judged, for each line that is wanted
@@ -142,7 +143,9 @@ def gather(
 def _lines(
     index: GuildIndex, asked: Question, vector: Vector | None, selection: Selection, limit: int
 ) -> tuple[Evidence, ...]:
-    findings = index.search(asked.words, vector, selection=selection, limit=_PASSAGES)
+    findings = index.search(
+        asked.words, vector, selection=selection, limit=_PASSAGES, dense_weight=_DENSE_WEIGHT
+    )
     best: dict[str, list[Found]] = {}
     for found in findings.found:
         if found.source.source_id in best or len(best) < _JUDGED * limit:

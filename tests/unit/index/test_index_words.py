@@ -98,6 +98,40 @@ def test_fused_scores_stay_between_zero_and_one(lexical: list[float], weight: fl
 
 
 @given(scores)
+def test_the_dense_share_is_bounded_and_does_not_depend_on_order(lexical: list[float]) -> None:
+    words = np.array(lexical, np.float32)
+
+    weight = fusion.dense_weight(words)
+
+    assert 0.5 <= weight <= 0.9
+    assert weight == fusion.dense_weight(words[::-1])
+
+
+@given(st.floats(1, 40), st.floats(0.01, 100))
+def test_the_flatter_the_words_the_more_meaning_counts(best: float, scale: float) -> None:
+    others = np.ones(40, np.float32)
+    steep = np.array([best * 2, *others], np.float32)
+    flat = np.array([best, *others], np.float32)
+
+    weight = fusion.dense_weight(flat)
+
+    assert weight >= fusion.dense_weight(steep)
+    assert weight == pytest.approx(fusion.dense_weight(flat * np.float32(scale)), abs=1e-3)
+
+
+def test_words_that_fit_few_passages_count_as_much_as_meaning() -> None:
+    found = np.array([3.0, 2.9, 2.8], np.float32)
+
+    assert fusion.dense_weight(found) == 0.5
+    assert fusion.dense_weight(np.concatenate([found, np.zeros(200, np.float32)])) == 0.5
+
+
+def test_words_that_fit_nothing_leave_it_to_meaning() -> None:
+    assert fusion.dense_weight(np.zeros(30, np.float32)) == 0.9
+    assert fusion.dense_weight(np.empty(0, np.float32)) == 0.9
+
+
+@given(scores)
 def test_without_weight_on_meaning_the_order_of_the_words_stays(lexical: list[float]) -> None:
     words = np.array(lexical, np.float32)
 
