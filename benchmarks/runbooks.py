@@ -11,10 +11,12 @@ rules  110 alerting rules in the hard form, templates removed
 import argparse
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from benchmarks.frame import Goal, Options, Report, Summary, main
 
 _DATA = Path("../shared/data")
 _LINES = 10
+_SAVED_TOGETHER = 500  # texts; what an interrupted run loses at most
 _CONTEXT = Context(
     caller=Caller(guild_id=GuildId("benchmark"), principal_id="benchmark"), correlation_id="1"
 )
@@ -53,7 +56,7 @@ class Case:
 
 
 class Vectors:
-    """The model behind a cache on disk: a minute of embedding, once."""
+    """The model behind a cache on disk, by digest of the text: embedding takes minutes, once."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / f"{_MODEL.model_id}.npz"
@@ -62,30 +65,36 @@ class Vectors:
             with np.load(self._file) as kept:
                 self._known = dict(zip(kept["keys"].tolist(), kept["vectors"], strict=True))
         self._model: MiniLm | None = None
+        self._unsaved = 0
 
     def of(self, texts: Sequence[str]) -> list[Vector]:
         """One vector a text."""
         keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-        if new:
+        for start in range(0, len(new), _SAVED_TOGETHER):
+            part = list(new)[start : start + _SAVED_TOGETHER]
             self._model = self._model or MiniLm()
-            made = self._model.embed(list(new.values()))
-            self._known.update(zip(new, made, strict=True))
+            made = self._model.embed([new[key] for key in part])
+            self._known.update(zip(part, made, strict=True))
+            self._unsaved += len(part)
+            if self._unsaved >= _SAVED_TOGETHER:
+                self.save()
         return [self._known[key] for key in keys]
 
     def save(self) -> None:
-        """Keeps what was made."""
+        """Keeps what was made; a reader sees the whole file or the one before."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(
-            self._file, keys=np.array(list(self._known)), vectors=np.stack([*self._known.values()])
-        )
+        fresh = self._file.with_suffix(f".{os.getpid()}.npz")
+        np.savez(fresh, keys=np.array([*self._known]), vectors=np.stack([*self._known.values()]))
+        fresh.replace(self._file)
+        self._unsaved = 0
 
 
 def names_hidden(data: Path) -> Hide:
     """A function that removes the name of every alert and runbook of the data set."""
     names = {path.stem for path in _pages(data)}
-    names |= {rule["alert"] for rule in _lines(data / "alerts.jsonl")}
-    names |= {alert["alertname"] for alert in _lines(data / "alerts_rendered.jsonl")}
+    names |= {rule["alert"] for rule in lines(data / "alerts.jsonl")}
+    names |= {alert["alertname"] for alert in lines(data / "alerts_rendered.jsonl")}
     longest_first = sorted(names, key=lambda name: (-len(name), name))
     return partial(re.compile("|".join(map(re.escape, longest_first))).sub, " ")
 
@@ -106,31 +115,38 @@ def build(data: Path, vectors: Vectors, hide: Hide | None = None) -> GuildIndex:
             external_id=source_id if hide is None else None,
             kind="runbook",
         )
-        filled = domain.parse(command, _SETTINGS.max_document_chars)
-        source = domain.source_of(domain.store(None, filled, source_id, now))
-        chunks = domain.chunks(source, _SETTINGS.chunk_max_words, now)
-        made = vectors.of([chunk.to_embed for chunk in chunks])
-        passages = [
-            Passage(
-                chunk_id=chunk.chunk_id,
-                position=chunk.position,
-                heading=chunk.heading,
-                text=chunk.text,
-                char_start=chunk.char_start,
-                char_end=chunk.char_end,
-                vector=vector,
-            )
-            for chunk, vector in zip(chunks, made, strict=True)
-        ]
-        index.replace(domain.searchable(source), passages)
+        insert(index, command, source_id, vectors, now)
     index.commit()
     return index
+
+
+def insert(
+    index: GuildIndex, command: StoreDocument, source_id: str, vectors: Vectors, now: datetime
+) -> None:
+    """Puts a document into the index, as the RAG sage would; the index is not committed."""
+    filled = domain.parse(command, _SETTINGS.max_document_chars)
+    source = domain.source_of(domain.store(None, filled, source_id, now))
+    chunks = domain.chunks(source, _SETTINGS.chunk_max_words, now)
+    made = vectors.of([chunk.to_embed for chunk in chunks])
+    passages = [
+        Passage(
+            chunk_id=chunk.chunk_id,
+            position=chunk.position,
+            heading=chunk.heading,
+            text=chunk.text,
+            char_start=chunk.char_start,
+            char_end=chunk.char_end,
+            vector=vector,
+        )
+        for chunk, vector in zip(chunks, made, strict=True)
+    ]
+    index.replace(domain.searchable(source), passages)
 
 
 def rendered(data: Path, hide: Hide | None = None) -> list[Case]:
     """The alerts as they arrive; with ``hide`` without any name."""
     cases = []
-    for alert in _lines(data / "alerts_rendered.jsonl"):
+    for alert in lines(data / "alerts_rendered.jsonl"):
         notes = alert["annotations"]
         labels = {name: value for name, value in alert["labels"].items() if name != "alertname"}
         query = FindEvidence(
@@ -159,7 +175,7 @@ def rules(data: Path, hide: Hide) -> list[Case]:
             ),
             frozenset({rule["runbook"]}),
         )
-        for rule in _lines(data / "alerts.jsonl")
+        for rule in lines(data / "alerts.jsonl")
     ]
 
 
@@ -169,9 +185,9 @@ def judge(index: GuildIndex, cases: Iterable[Case], vectors: Vectors) -> Mapping
     strong = false_strong = without = wrong = 0
     for case in cases:
         asked = evidence.question(case.query, _SETTINGS.max_query_chars)
-        lines = evidence.gather(index, asked, vectors.of([asked.meaning])[0], _LINES)
-        found = [line.source_id for line in lines.runbooks]
-        best = lines.runbook
+        gathered = evidence.gather(index, asked, vectors.of([asked.meaning])[0], _LINES)
+        found = [line.source_id for line in gathered.runbooks]
+        best = gathered.runbook
         if not case.right:
             without += 1
             false_strong += best is not None
@@ -202,7 +218,8 @@ def _pages(data: Path) -> list[Path]:
     return sorted((data / "runbooks").rglob("*.md"))
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON Lines file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 

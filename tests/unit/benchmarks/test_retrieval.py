@@ -1,0 +1,81 @@
+"""The figures of ranking, and the bars they are held against."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actors.embedding.model import DIMENSION
+from actors.index.passage import Vector
+from benchmarks import retrieval
+from benchmarks.runbooks import Vectors
+
+
+class OneDirection(Vectors):
+    """Every text means the same."""
+
+    def of(self, texts: Sequence[str]) -> list[Vector]:
+        return [np.eye(1, DIMENSION, dtype=np.float32)[0] for _ in texts]
+
+
+def collection(folder: Path) -> Path:
+    corpus = [
+        {"_id": "full", "title": "", "text": "The disk is full."},
+        {"_id": "slow", "title": "", "text": "The disk is slow."},
+        {"_id": "queue", "title": "Queue", "text": ""},
+        {"_id": "empty", "title": "", "text": ""},
+    ]
+    queries = [{"_id": "1", "text": "slow disk"}, {"_id": "2", "text": "nobody judged this"}]
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)))
+    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
+    (folder / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\n1\tslow\t2\n1\tqueue\t1\n1\tfull\t0\n"
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (["a", "b"], 1.0),
+        (["b", "a"], (1 + 2 / np.log2(3)) / (2 + 1 / np.log2(3))),
+        (["x", "y"], 0.0),
+        ([], 0.0),
+    ],
+)
+def test_ndcg_is_linear_in_the_grade(found: list[str], expected: float) -> None:
+    assert retrieval.ndcg(found, {"a": 2, "b": 1}) == pytest.approx(expected)
+
+
+def test_more_answers_than_places_can_still_be_perfect() -> None:
+    grades = {str(number): 1 for number in range(30)}
+
+    assert retrieval.ndcg(list(grades)[:10], grades) == pytest.approx(1)
+
+
+def test_a_collection_is_measured_by_its_judged_questions(tmp_path: Path) -> None:
+    vectors = OneDirection(tmp_path)
+
+    read = retrieval.beir(collection(tmp_path / "small"), vectors)
+    figures = retrieval.measure(read, vectors)
+
+    assert read.relevant == [{"slow": 2, "queue": 1}]
+    assert len(read.index) == 3
+    assert figures["lexical"]["mrr"] == 1
+    assert figures["lexical"]["recall_at_100"] == 0.5
+    assert figures["hybrid"]["recall_at_100"] == 1
+    assert [figures[leg]["dense_weight"] for leg in retrieval.LEGS] == [0, 1, 0.5]
+
+
+def test_a_set_that_nobody_knows_is_held_against_its_own_legs() -> None:
+    figures = {
+        leg: {"ndcg_at_10": score}
+        for leg, score in zip(retrieval.LEGS, (0.3, 0.5, 0.48), strict=True)
+    }
+
+    goals = {goal.name: goal.met for goal in retrieval.goals({"mine": figures})}
+
+    assert goals == {"mine_over_legs": False, "mean_over_legs": False}
