@@ -22,7 +22,7 @@ from statistics import fmean
 import numpy as np
 
 from actors import clock
-from actors.embedding.model import DIMENSION, MODEL_ID
+from actors.embedding.identity import SHIPPED
 from actors.index.guild import GuildIndex
 from actors.index.passage import Selection, Vector
 from actors.rag import evidence
@@ -61,7 +61,9 @@ class Collection:
 
 def beir(folder: Path, vectors: Vectors) -> Collection:
     """A set of BEIR's form: corpus.jsonl, queries.jsonl, qrels/*.tsv."""
-    index = GuildIndex(DIMENSION, candidates=_SETTINGS.candidates, fold_rows=_SETTINGS.fold_rows)
+    index = GuildIndex(
+        SHIPPED.dimension, candidates=_SETTINGS.candidates, fold_rows=_SETTINGS.fold_rows
+    )
     now = clock.now()
     for line in runbooks.lines(folder / "corpus.jsonl"):
         if not (line["title"].strip() or line["text"].strip()):
@@ -188,7 +190,7 @@ async def run(data: Path, options: Options) -> Report:
             for leg, metrics in figures.items()
         },
         goals=tuple(goals(found)),
-        settings={"model": MODEL_ID, "passages": sizes},
+        settings={"model": SHIPPED.model_id, "passages": sizes},
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.embedding.model import DIMENSION
+from actors.embedding.identity import SHIPPED
 from actors.index.passage import Vector
 from benchmarks import retrieval
 from benchmarks.runbooks import Vectors
@@ -17,7 +17,7 @@ class OneDirection(Vectors):
     """Every text means the same."""
 
     def of(self, texts: Sequence[str]) -> list[Vector]:
-        return [np.eye(1, DIMENSION, dtype=np.float32)[0] for _ in texts]
+        return [np.eye(1, SHIPPED.dimension, dtype=np.float32)[0] for _ in texts]
 
 
 def collection(folder: Path) -> Path:
