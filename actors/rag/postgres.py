@@ -15,7 +15,7 @@ from actors.rag.messages import Document, Filters, Hit, LegScore, StoreDocument
 from actors.rag.store import Change, Known, Loaded, Pending, Write
 from actors.runtime.message import Command, GuildId, Outcome, ReplyT
 from actors.storage import inbox, outbox
-from actors.storage.database import Database, Transaction
+from actors.storage.database import Database, Transaction, binary_vector
 
 
 class PostgresRagStore:
@@ -159,7 +159,7 @@ class PostgresRagStore:
             rows = await tx.fetch(
                 sql.EXACT,
                 guild_id,
-                json.dumps(vector.tolist()),
+                binary_vector(vector.astype("<f4").tobytes()),
                 limit,
                 list(filters.types),
                 list(filters.kinds),
