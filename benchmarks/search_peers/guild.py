@@ -6,6 +6,7 @@ documents and queries alike; `settings` says ``asked_by: text`` then.
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -112,8 +113,9 @@ async def _filled(stack: Stack, token: _SignedIn, data: Sentences, by_vector: bo
 
 async def _stored(http: httpx.AsyncClient, token: _SignedIn, body: bytes) -> None:
     """Sends a batch until every document of it is stored; a repeat changes nothing."""
+    once = {"Idempotency-Key": uuid.uuid4().hex}
     for attempt in range(_ATTEMPTS):
-        answer = await http.post(guild_wire.BATCH, content=body)
+        answer = await http.post(guild_wire.BATCH, content=body, headers=once)
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             http.headers.update(_headers(await asyncio.to_thread(token)))
         elif answer.status_code not in _PATIENT:
