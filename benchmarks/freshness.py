@@ -1,0 +1,278 @@
+"""Is what was just written found, and what was just deleted gone? Over HTTP, on any member.
+
+Pairs of a write and, with its Guild-Position, searches at once: several for each, because the pool
+has two members and either may answer. A fifth of the pairs asks for the meaning as well. Then
+deletions, each followed by searches at once, and at the end by one for every deleted document.
+All of it twice: quietly, and while a member of the pool is killed every few seconds.
+
+stale        answers that do not hold what they were asked to know
+resurrected  answers that hold what was deleted before they were asked
+ms           from the answer to the write to the answer of the search that holds it
+"""
+
+import asyncio
+import random
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
+
+from benchmarks import casualties, local_stack
+from benchmarks.frame import Goal, Options, Report, Summary, main, percentile
+from cluster.api import Api, Json, with_password
+from cluster.state import Stack
+
+ArgsT = TypeVarTuple("ArgsT")
+ResultT = TypeVar("ResultT")
+
+SEED = 7
+MEMBERS = 2
+CLIENTS = 8
+SEARCHES = 3  # of each write and each deletion, at once
+KILL_EVERY_S = 5.0
+_DENSE_EVERY = 5  # pairs
+_DENSE_WAIT_MS = 10_000
+_NOTE_WORDS = 12
+_WORDS = [
+    "disk",
+    "queue",
+    "replica",
+    "lease",
+    "backup",
+    "certificate",
+    "probe",
+    "quota",
+    "harbour",
+    "violin",
+    "glacier",
+    "orchard",
+    "lantern",
+    "comet",
+    "saddle",
+    "marble",
+    "thunder",
+    "walnut",
+    "compass",
+    "meadow",
+    "anchor",
+    "velvet",
+    "canyon",
+    "pepper",
+    "falcon",
+    "ribbon",
+    "copper",
+    "island",
+    "cactus",
+    "tunnel",
+    "blanket",
+    "magnet",
+    "turtle",
+    "window",
+    "pencil",
+    "bridge",
+    "garden",
+    "rocket",
+    "silver",
+    "monkey",
+    "castle",
+    "butter",
+    "dragon",
+    "engine",
+    "forest",
+    "guitar",
+    "hammer",
+    "jungle",
+    "kitten",
+    "lemon",
+    "mirror",
+    "needle",
+    "oyster",
+    "parrot",
+    "quartz",
+    "saffron",
+    "tractor",
+    "umbrella",
+    "volcano",
+    "whistle",
+    "zebra",
+]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one phase has seen."""
+
+    stale: int = 0
+    resurrected: int = 0
+    repeated: int = 0
+    killed: int = 0
+    lexical_ms: list[float] = field(default_factory=list)
+    dense_ms: list[float] = field(default_factory=list)
+    deleted: dict[str, str] = field(default_factory=dict)
+
+    def metrics(self) -> dict[str, float]:
+        """The figures of the report."""
+        return {
+            "pairs": len(self.lexical_ms) + len(self.dense_ms),
+            "stale": self.stale,
+            "deleted": len(self.deleted),
+            "resurrected": self.resurrected,
+            "killed": self.killed,
+            "repeated": self.repeated,
+            "lexical_ms_p50": percentile(self.lexical_ms, 0.5),
+            "lexical_ms_p99": percentile(self.lexical_ms, 0.99),
+            "dense_ms_p50": percentile(self.dense_ms, 0.5),
+            "dense_ms_p99": percentile(self.dense_ms, 0.99),
+        }
+
+
+class Client:
+    """Writes, searches and deletes, and counts what must not be."""
+
+    def __init__(self, api: Api, seen: Seen, chance: random.Random) -> None:
+        self._api = api
+        self._seen = seen
+        self._chance = chance
+
+    async def pair(self, number: int) -> tuple[str, str]:
+        """Writes a document and looks for it at once; its id and the word that only it has."""
+        word = f"zq{uuid.uuid4().hex}"
+        note = " ".join(self._chance.choices(_WORDS, k=_NOTE_WORDS))
+        text = f"# {note}\n\n{word}"
+        written = await self._api.post("/rag/documents", {"content": text, "external_id": word})
+        begun = time.perf_counter()
+        document_id = str(written.body["document_id"])
+        dense = number % _DENSE_EVERY == 0
+        await asyncio.gather(
+            *(
+                self._look(word, document_id, written.position, dense, begun)
+                for _ in range(SEARCHES)
+            )
+        )
+        return document_id, word
+
+    async def delete(self, document_id: str, word: str) -> None:
+        """Deletes a document and looks for it at once."""
+        await self._api.delete(f"/rag/documents/{document_id}", version=1)
+        self._seen.deleted[document_id] = word
+        await asyncio.gather(*(self.ghost(document_id, word) for _ in range(SEARCHES)))
+
+    async def ghost(self, document_id: str, word: str) -> None:
+        """Looks for what was deleted."""
+        hits = await self._search({"query": word, "mode": "lexical", "top_k": 5})
+        self._seen.resurrected += any(hit["id"] == document_id for hit in hits)
+
+    async def _look(
+        self, text: str, document_id: str, position: str | None, dense: bool, begun: float
+    ) -> None:
+        consistency: Json = {"min_position": position}
+        if dense:
+            consistency |= {"legs": ["dense"], "timeout_ms": _DENSE_WAIT_MS}
+        mode = "dense" if dense else "lexical"
+        body: Json = {"query": text, "mode": mode, "top_k": 5, "consistency": consistency}
+        hits = await self._search(body)
+        took = (time.perf_counter() - begun) * 1_000
+        self._seen.stale += all(hit["id"] != document_id for hit in hits)
+        (self._seen.dense_ms if dense else self._seen.lexical_ms).append(took)
+
+    async def _search(self, body: Json) -> Sequence[Json]:
+        reply = await self._api.post("/rag/search", body)
+        self._seen.repeated += reply.attempts - 1
+        hits: Sequence[Json] = reply.body["hits"]
+        return hits
+
+
+async def run(options: Options) -> Report:
+    """Both phases on one stack."""
+    pairs, deletions = (60, 30) if options.quick else (2_500, 1_000)
+    environment = {
+        "GUILD_POOLS__RAG__MIN_SIZE": str(MEMBERS),
+        "GUILD_POOLS__RAG__MAX_SIZE": str(MEMBERS),
+    }
+    with tempfile.TemporaryDirectory(prefix="guild-bench-") as name:
+        await asyncio.to_thread(Path(name).chmod, 0o755)
+        with local_stack.started(Path(name) / "guild", **environment) as stack:
+            await _until_members(stack)
+            quiet = await _phase(stack, pairs, deletions, kills=False)
+            stormy = await _phase(stack, pairs, deletions, kills=True)
+    both = {"quiet": quiet, "members killed": stormy}
+    total = [seen.metrics() for seen in both.values()]
+    return Report(
+        results={
+            name: {metric: Summary.of([value]) for metric, value in seen.metrics().items()}
+            for name, seen in both.items()
+        },
+        goals=(
+            Goal(name="stale", measured=sum(one["stale"] for one in total), at_most=0),
+            Goal(name="resurrected", measured=sum(one["resurrected"] for one in total), at_most=0),
+            Goal(name="lexical_ms_p99", measured=total[0]["lexical_ms_p99"], at_most=250),
+        ),
+        notes=(f"{SEARCHES} searches at once for each write; {MEMBERS} members",),
+        settings={
+            "pairs": pairs,
+            "deletions": deletions,
+            "clients": CLIENTS,
+            "kill_every_s": KILL_EVERY_S,
+            "seed": SEED,
+        },
+    )
+
+
+async def _phase(stack: Stack, pairs: int, deletions: int, *, kills: bool) -> Seen:
+    seen, chance = Seen(), random.Random(SEED)  # noqa: S311 - a workload, no secret
+    async with _signed_in(stack) as api:
+        client = Client(api, seen, chance)
+        storm = asyncio.create_task(_storm(stack, seen)) if kills else None
+        try:
+            made = await _spread(client.pair, [(number,) for number in range(pairs)])
+            await _spread(client.delete, made[:deletions])
+        finally:
+            if storm is not None:
+                storm.cancel()
+                await asyncio.gather(storm, return_exceptions=True)
+        await _spread(client.ghost, list(seen.deleted.items()))
+    return seen
+
+
+async def _spread(
+    work: Callable[[*ArgsT], Awaitable[ResultT]], items: Sequence[tuple[*ArgsT]]
+) -> list[ResultT]:
+    """The work for each item, by a few clients at a time; results in order."""
+    slots = asyncio.Semaphore(CLIENTS)
+
+    async def one(item: tuple[*ArgsT]) -> ResultT:
+        async with slots:
+            return await work(*item)
+
+    return await asyncio.gather(*(one(item) for item in items))
+
+
+async def _storm(stack: Stack, seen: Seen) -> None:
+    while True:
+        await asyncio.sleep(KILL_EVERY_S)
+        await asyncio.to_thread(casualties.kill, stack, "rag")
+        seen.killed += 1
+
+
+async def _until_members(stack: Stack) -> None:
+    async with asyncio.timeout(120):
+        while len(casualties.pids_of(stack, "rag")) < MEMBERS:  # noqa: ASYNC110 - processes
+            await asyncio.sleep(0.2)
+
+
+@asynccontextmanager
+async def _signed_in(stack: Stack) -> AsyncIterator[Api]:
+    admin = stack.admin
+    if admin is None:
+        raise RuntimeError("the stack has no administrator")
+    sign_in = with_password(admin.name, admin.secret)
+    async with Api(stack.api_url, sign_in, patience_s=120) as api:
+        yield api
+
+
+if __name__ == "__main__":
+    raise SystemExit(main("freshness", __doc__, run))
