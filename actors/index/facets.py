@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.index.passage import Selection, Source
-from actors.index.rows import Rows
 
 Mask = npt.NDArray[np.bool_]
 
@@ -32,17 +31,13 @@ class Facets:
 
     def __init__(self) -> None:
         self._slots: defaultdict[tuple[Facet, str], array[int]] = defaultdict(lambda: array("q"))
-        self._changed_at = Rows(np.float64)
+        self._changed_at = array("d")  # by slot
 
     def add(self, source: Source, slots: Sequence[int]) -> None:
-        """The slots of a source's passages; a slot is given once, ever."""
+        """The slots of a source's passages; they are given in order, each once, ever."""
         for facet, value in _properties(source):
             self._slots[facet, value].extend(slots)
-        if slots:
-            # Slots are given in order; those that got no source here have no time.
-            missing = slots[-1] + 1 - len(self._changed_at)
-            self._changed_at.extend(np.zeros(missing))
-            self._changed_at.all[list(slots)] = source.changed_at
+        self._changed_at.extend([source.changed_at] * len(slots))
 
     def allowed(self, selection: Selection, alive: Mask) -> Mask:
         """Those of ``alive`` that the selection admits, its excluded sources apart.
@@ -63,7 +58,7 @@ class Facets:
     def _in_time(self, selection: Selection, allowed: Mask) -> Mask:
         if selection.since is None and selection.until is None:
             return allowed
-        changed_at = self._changed_at.all
+        changed_at = np.frombuffer(self._changed_at, np.float64)
         marked = np.zeros_like(allowed)
         within = marked[: len(changed_at)]
         within[:] = allowed[: len(changed_at)]

@@ -1,7 +1,7 @@
 """One guild's index: what is found in it, by words and by meaning."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,13 +98,34 @@ class GuildIndex:
 
         Where nothing but vectors came, only those are added.
         """
+        self.replace_all([(source, passages)])
+
+    def replace_all(self, loaded: Iterable[tuple[Source, Sequence[Passage]]]) -> None:
+        """`replace` for each, in their order, at a fraction of the cost."""
+        vectors: dict[int, Vector] = {}
+        for source, passages in loaded:
+            for slot, passage in self._place(source, passages):
+                if passage.vector is not None and slot not in self._dense:
+                    vectors[slot] = passage.vector
+            if len(vectors) >= self._fold_rows:
+                self._add_vectors(vectors)
+                vectors.clear()
+        self._add_vectors(vectors)
+
+    def _add_vectors(self, vectors: Mapping[int, Vector]) -> None:
+        slots = [slot for slot in vectors if self._alive[slot]]  # some may be replaced already
+        if slots:
+            self._dense.add(slots, np.stack([vectors[slot] for slot in slots]))
+            self._embedded += len(slots)
+
+    def _place(self, source: Source, passages: Sequence[Passage]) -> Iterable[tuple[int, Passage]]:
+        """Where the passages are from now on; nothing where something newer is there."""
         entry = self._entries.get(source.source_id)
         if entry is not None:
             if source.version < entry.source.version:
-                return
+                return ()
             if source == entry.source and self._same_passages(entry, passages):
-                self._add_vectors(entry.slots, passages)
-                return
+                return zip(entry.slots, passages, strict=True)
             self.remove(source.source_id)
         slots = [self._new_slot(source.source_id, passage) for passage in passages]
         self._entries[source.source_id] = _Entry(source, tuple(slots))
@@ -113,7 +134,7 @@ class GuildIndex:
             self._named.setdefault(name, set()).add(source.source_id)
         self._facets.add(source, slots)
         self._lexical.add(source, passages, slots)
-        self._add_vectors(slots, passages)
+        return zip(slots, passages, strict=True)
 
     def remove(self, source_id: str) -> None:
         """Takes a source out; a repeat does nothing."""
@@ -165,8 +186,7 @@ class GuildIndex:
             fold_rows=self._fold_rows,
             compress_rows=self._compress_rows,
         )
-        for source, passages in image.loaded():
-            made.replace(source, passages)
+        made.replace_all(image.loaded())
         made.commit()
         if (compression := made.compression()) is not None:
             made.compress(compression.build())
@@ -326,16 +346,6 @@ class GuildIndex:
     def _same_passages(self, entry: _Entry, passages: Sequence[Passage]) -> bool:
         present = [self._passages[slot].chunk_id for slot in entry.slots]
         return present == [passage.chunk_id for passage in passages]
-
-    def _add_vectors(self, slots: Sequence[int], passages: Sequence[Passage]) -> None:
-        new = [
-            (slot, passage.vector)
-            for slot, passage in zip(slots, passages, strict=True)
-            if passage.vector is not None and slot not in self._dense
-        ]
-        if new:
-            self._dense.add([slot for slot, _ in new], np.stack([vector for _, vector in new]))
-            self._embedded += len(new)
 
     def _with_vector(self, slot: int) -> Passage:
         return self._passages[slot].with_vector(self._dense.vector(slot))

@@ -50,9 +50,11 @@ def expand(text: str) -> str:
 
 
 def _hidden(text: str) -> Iterator[str]:
-    for found in _IDENTIFIER.finditer(text):
-        parts = _SEPARATOR.split(found[0])
-        if len(parts) > 1 and "_" in found[0]:
+    for found in _IDENTIFIER.findall(text):
+        if found.isalpha() and (found.islower() or found.istitle() or found.isupper()):
+            continue  # a plain word, as nearly all are
+        parts = _SEPARATOR.split(found)
+        if len(parts) > 1 and "_" in found:
             yield "".join(parts)
         for part in parts:
             words = humps(part)

@@ -67,8 +67,7 @@ class Indexes:
         def change(index: GuildIndex) -> None:
             for source_id in gone:
                 index.remove(source_id)
-            for source, passages in loaded:
-                index.replace(source, passages)
+            index.replace_all(loaded)
             if visible:
                 index.commit()
 

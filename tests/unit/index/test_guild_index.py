@@ -196,6 +196,35 @@ def test_a_fresh_index_takes_over_what_came_while_it_was_built() -> None:
         assert ids(found) == [expected]
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.booleans()), max_size=12))
+def test_many_at_once_are_one_after_the_other(steps: list[tuple[int, int, bool]]) -> None:
+    loaded = [
+        (
+            source(f"s{number}", version),
+            [passage(f"s{number}#{version}", "shared", axis(version) if known else None)],
+        )
+        for number, version, known in steps
+    ]
+    together, apart = GuildIndex(DIMENSION, fold_rows=3), GuildIndex(DIMENSION, fold_rows=3)
+
+    together.replace_all(loaded)
+    for one, passages in loaded:
+        apart.replace(one, passages)
+    together.commit()
+    apart.commit()
+
+    for place in range(1, 4):
+        found = [
+            sorted(ids(index.search("", axis(place), selection=ALL, limit=9, lexical=False)))
+            for index in (together, apart)
+        ]
+        assert found[0] == found[1]
+    assert sorted(words(together, "shared")) == sorted(words(apart, "shared"))
+    assert together.without_vector == apart.without_vector
+    assert together.dead == apart.dead
+
+
 def test_what_is_added_beside_a_reader_does_not_change_what_it_reads() -> None:
     leg = DenseLeg(DIMENSION, fold_rows=2, compress_rows=1_000)
     leg.add([0, 1, 2], np.stack([axis(number) for number in range(3)]))
