@@ -45,13 +45,13 @@ from serve_app.tokens import Tokens, key_ring
 # Routes are tried in this order, one after the other, so what is asked most comes first.
 _ROUTERS = (
     events.router,
+    rag.router,
+    intake.router,
     system.router,
     oauth.router,
-    intake.router,
     incident.router,
     task.router,
     knowledge.router,
-    rag.router,
     subscription.router,
     pulling.router,
     dead_letter.router,

@@ -45,6 +45,20 @@ _AtLeast = Annotated[
 ]
 
 
+@router.post(f"{API}/rag/search", response_model=HitsView)
+async def search(call: Current, body: SearchIn, guild_position: _AtLeast = None) -> Response:
+    """Finds the passages nearest to a text, over documents, knowledge, incidents and tasks."""
+    hits = await call.ask("rag", body.to_message(call.context, _position(guild_position)))
+    return call.reply(HitsView.from_reply(hits), position=hits.position)
+
+
+@router.post(f"{API}/rag/query", response_model=AnswerView)
+async def query(call: Current, body: QueryIn, guild_position: _AtLeast = None) -> Response:
+    """Answers a question with sentences of the sources, each cited, or says that it cannot."""
+    answer = await call.ask("rag", body.to_message(call.context, _position(guild_position)))
+    return call.reply(AnswerView.from_reply(answer))
+
+
 @router.post(_DOCUMENTS, response_model=StoredView, status_code=201)
 async def store_document(call: Current, body: DocumentIn) -> Response:
     """Stores a document; 200 where exactly this was stored already."""
@@ -170,20 +184,6 @@ async def get_index(call: Current) -> Response:
     """Says how far search is behind."""
     status = await call.ask("rag", GetIndexStatus(context=call.context))
     return call.reply(IndexView.from_reply(status), position=status.position)
-
-
-@router.post(f"{API}/rag/search", response_model=HitsView)
-async def search(call: Current, body: SearchIn, guild_position: _AtLeast = None) -> Response:
-    """Finds the passages nearest to a text, over documents, knowledge, incidents and tasks."""
-    hits = await call.ask("rag", body.to_message(call.context, _position(guild_position)))
-    return call.reply(HitsView.from_reply(hits), position=hits.position)
-
-
-@router.post(f"{API}/rag/query", response_model=AnswerView)
-async def query(call: Current, body: QueryIn, guild_position: _AtLeast = None) -> Response:
-    """Answers a question with sentences of the sources, each cited, or says that it cannot."""
-    answer = await call.ask("rag", body.to_message(call.context, _position(guild_position)))
-    return call.reply(AnswerView.from_reply(answer))
 
 
 def _position(header: str | None) -> Position | None:
