@@ -5,9 +5,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from actors.rag import passages
 from actors.rag.messages import Citation, Hit
 
-_SENTENCE = re.compile(r"[^\s].*?(?:[.!?](?=\s|$)|\n(?=\s*(?:[-*#>|]|\d+[.)]|\n|$))|$)", re.S)
+_SENTENCE = re.compile(
+    r"[^\s].*?(?:[.!?](?=\s|$)|[\u3002\uff01\uff1f]|\n(?=\s*(?:[-*#>|]|\d+[.)]|\n|$))|$)", re.S
+)
 _MIN_WORDS = 3
 _MAX_QUOTE = 600
 MIN_COVERAGE = 0.5  # of what is rare in the question, in the best passage
@@ -91,5 +94,5 @@ def coverage_of(
 def _sentences(text: str) -> Iterator[tuple[int, str]]:
     for found in _SENTENCE.finditer(text):
         sentence = found[0].rstrip()
-        if len(sentence) <= _MAX_QUOTE and len(sentence.split()) >= _MIN_WORDS:
+        if len(sentence) <= _MAX_QUOTE and passages.count_words(sentence) >= _MIN_WORDS:
             yield found.start(), sentence

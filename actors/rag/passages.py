@@ -140,8 +140,9 @@ def _titles(path: list[tuple[int, str]]) -> tuple[str, ...]:
     return tuple(title for _, title in path if title)
 
 
-def _words(text: str, start: int, end: int) -> int:
-    return sum(1 for _ in _WORD.finditer(text, start, end))
+def count_words(text: str, start: int = 0, end: int | None = None) -> int:
+    """Words of a stretch; of scripts without spaces, two characters are one."""
+    return sum(1 for _ in _WORD.finditer(text, start, len(text) if end is None else end))
 
 
 def _blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -172,7 +173,7 @@ def _pack(text: str, blocks: list[tuple[int, int]], max_words: int) -> Iterator[
     held_words = 0
     for block in blocks:
         for begin, end in _split(text, *block, max_words):
-            words = _words(text, begin, end)
+            words = count_words(text, begin, end)
             if held is not None and held_words + words <= max_words:
                 held, held_words = (held[0], end), held_words + words
                 continue
@@ -189,7 +190,7 @@ def _split(text: str, start: int, end: int, max_words: int) -> Iterator[tuple[in
         breaks = [found.start() for found in _SENTENCE_END.finditer(text, start, limit)]
         lines = text.rfind("\n", start, limit)
         cut_at = max([place for place in (*breaks[-1:], lines) if place > start], default=limit)
-        if _words(text, start, cut_at) * 2 < max_words:
+        if count_words(text, start, cut_at) * 2 < max_words:
             cut_at = limit
         yield start, cut_at
         start = _after_space(text, cut_at, end)
@@ -220,8 +221,8 @@ def _join_small(
     for begin, end, heading in spans:
         if joined:
             first, last, above = joined[-1]
-            small = min(_words(text, first, last), _words(text, begin, end)) * _SMALL_SHARE
-            if small < max_words and _words(text, first, end) <= max_words:
+            smaller = min(count_words(text, first, last), count_words(text, begin, end))
+            if smaller * _SMALL_SHARE < max_words and count_words(text, first, end) <= max_words:
                 joined[-1] = (first, end, above)
                 continue
         joined.append((begin, end, heading))
