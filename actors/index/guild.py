@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.events import SourceType
-from actors.index import fusion, names
+from actors.index import fusion, names, skyband
 from actors.index.bases import CompressedBase, Mask
 from actors.index.dense import Compression, DenseLeg
 from actors.index.facets import Facets
@@ -47,6 +47,31 @@ class Findings:
 
     found: tuple[Found, ...]
     dense_weight: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposals:
+    """What one shard has for a search whose scores are fused elsewhere, over all shards.
+
+    Attributes:
+        legs: of all its candidates.
+        places: those of them, ascending, that can be among the best; see `skyband`.
+        found: what stands at these places; it has no score yet.
+    """
+
+    legs: Legs
+    places: Slots
+    found: tuple[tuple[Source, Passage], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidates:
+    """What the legs propose: slots, ascending, and both legs' scores of them."""
+
+    slots: Slots
+    legs: Legs
+    by_words: Ranking
+    by_meaning: Ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,22 +301,10 @@ class GuildIndex:
             dense_weight: share of the dense leg where both are asked; None: see
                 `fusion.dense_weight`.
         """
-        both = lexical and vector is not None
-        candidates = max(limit, self._candidates) if both else limit
-        by_words = self._by_words(text, selection, candidates) if lexical else _nothing()
-        by_meaning = _nothing()
-        if vector is not None:
-            by_meaning = self._dense.search(vector, self._allowed(selection), candidates)
-        slots = np.union1d(by_words.slots, by_meaning.slots)
-        legs = Legs(
-            lexical=_aligned(slots, by_words, missing=0.0),
-            dense=self._cosines(slots, vector, by_meaning),
-        )
-        if not lexical or vector is None:
-            weight = float(not lexical)
-        else:
-            weight = fusion.dense_weight(legs.lexical) if dense_weight is None else dense_weight
-        scores = fusion.fuse(legs, weight)
+        proposed = self._propose(text, vector, selection, limit, lexical)
+        slots, by_words, by_meaning = proposed.slots, proposed.by_words, proposed.by_meaning
+        weight = share_of_dense(proposed.legs, lexical, vector is not None, dense_weight)
+        scores = fusion.fuse(proposed.legs, weight)
         best = np.argsort(-scores, kind="stable")[:limit]
         words, meaning = _standings(by_words), _standings(by_meaning)
         found = tuple(
@@ -306,7 +319,41 @@ class GuildIndex:
         )
         return Findings(found, weight)
 
+    def propose(
+        self,
+        text: str,
+        vector: Vector | None,
+        *,
+        selection: Selection,
+        limit: int,
+        lexical: bool = True,
+    ) -> Proposals:
+        """Like `search`, for a shard of many: the scores of all candidates, nothing fused."""
+        proposed = self._propose(text, vector, selection, limit, lexical)
+        places = skyband.contenders(proposed.legs, limit)
+        found = tuple(
+            (self._entries[self._owners[slot]].source, self._passages[slot])
+            for slot in proposed.slots[places].tolist()
+        )
+        return Proposals(proposed.legs, places, found)
+
     # --- inside -------------------------------------------------------------------------------
+
+    def _propose(
+        self, text: str, vector: Vector | None, selection: Selection, limit: int, lexical: bool
+    ) -> _Candidates:
+        both = lexical and vector is not None
+        candidates = max(limit, self._candidates) if both else limit
+        by_words = self._by_words(text, selection, candidates) if lexical else _nothing()
+        by_meaning = _nothing()
+        if vector is not None:
+            by_meaning = self._dense.search(vector, self._allowed(selection), candidates)
+        slots = np.union1d(by_words.slots, by_meaning.slots)
+        legs = Legs(
+            lexical=_aligned(slots, by_words, missing=0.0),
+            dense=self._cosines(slots, vector, by_meaning),
+        )
+        return _Candidates(slots, legs, by_words, by_meaning)
 
     def _by_words(self, text: str, selection: Selection, limit: int) -> Ranking:
         ranking = self._lexical.search(text, selection, limit)
@@ -349,6 +396,20 @@ class GuildIndex:
 
     def _with_vector(self, slot: int) -> Passage:
         return self._passages[slot].with_vector(self._dense.vector(slot))
+
+
+def share_of_dense(legs: Legs, lexical: bool, dense: bool, wanted: float | None = None) -> float:
+    """The share of the dense leg in the scores of a search.
+
+    Args:
+        legs: of all candidates.
+        lexical: whether the lexical leg was asked.
+        dense: whether the dense leg was.
+        wanted: where both were; None: see `fusion.dense_weight`.
+    """
+    if not (lexical and dense):
+        return float(not lexical)
+    return fusion.dense_weight(legs.lexical) if wanted is None else wanted
 
 
 def _nothing() -> Ranking:
