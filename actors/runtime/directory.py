@@ -21,11 +21,13 @@ class Roster(NamedTuple):
         epoch: the supervisor's leadership; 0: not proven, its database is away.
         version: rises with each change; restarts of the supervisor never repeat one.
         members: of all pools, in no particular order.
+        nodes: where each of them runs, in the order of ``members``; empty: nobody has said.
     """
 
     epoch: int
     version: int
     members: tuple[MemberIdentity, ...]
+    nodes: tuple[str, ...] = ()
 
 
 NOBODY = Roster(0, 0, ())
@@ -56,6 +58,7 @@ class Directory:
         self._settings = settings
         self._roster = NOBODY
         self._by_pool: dict[str, tuple[MemberIdentity, ...]] = {}
+        self._nodes: dict[MemberIdentity, str] = {}
         self._changed = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
         self._following: asyncio.Task[None] | None = None
@@ -75,9 +78,17 @@ class Directory:
         """The pool's members, as last heard."""
         return self._by_pool.get(pool, ())
 
+    def node(self, member: MemberIdentity) -> str:
+        """Where the member runs, as last heard; empty where nobody has said."""
+        return self._nodes.get(member, "")
+
     def on_change(self, listener: Callable[[], None]) -> None:
         """Calls ``listener`` after each change, on the event loop."""
         self._listeners.append(listener)
+
+    async def existing(self) -> tuple[MemberIdentity, ...]:
+        """See `RosterSource.existing`."""
+        return await self._source.existing()
 
     async def wait_for_members(self, pool: str, timeout_s: float) -> bool:
         """Whether the pool has members, if need be after waiting for some."""
@@ -121,6 +132,7 @@ class Directory:
         for member in sorted(roster.members):
             by_pool[member.pool].append(member)
         self._by_pool = {pool: tuple(members) for pool, members in by_pool.items()}
+        self._nodes = dict(zip(roster.members, roster.nodes, strict=False))
         _log.debug("roster_changed", version=roster.version, members=len(roster.members))
         self._changed.set()
         self._changed = asyncio.Event()

@@ -78,6 +78,7 @@ class Snapshot(NamedTuple):
         waiting: messages still at its callers, as far as they said so lately.
         handled: messages handled since the process started.
         samples: its metrics.
+        node: where it runs; empty where it cannot tell.
     """
 
     identity: MemberIdentity
@@ -88,6 +89,7 @@ class Snapshot(NamedTuple):
     waiting: int
     handled: int
     samples: tuple[Sample, ...]
+    node: str = ""
 
 
 def seal(message: Message[Any]) -> bytes:

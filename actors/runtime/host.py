@@ -6,6 +6,7 @@ import structlog
 
 from actors.runtime.ledger import Ledger
 from actors.runtime.nudge import Nudger
+from actors.runtime.peers import Peers
 from actors.runtime.pool import Asker
 from actors.runtime.pools import Pools
 from actors.settings import GuildSettings
@@ -53,6 +54,10 @@ class Host:
     def pool(self, name: str) -> Asker:
         """Another pool, for the one hop a sage may make."""
         return self._pools.pool(name)
+
+    def peers(self, name: str) -> Peers:
+        """The members of one's own pool, each by its name."""
+        return self._pools.peers(name)
 
     def nudge_router(self) -> None:
         """Tells the router that the log has grown. Never blocks; losing it is fine."""

@@ -112,6 +112,21 @@ class Pool:
             await asyncio.sleep(pause_s)
             attempt += 1
 
+    async def ask_member(
+        self, member: MemberIdentity, message: Message[ReplyT], *, timeout_s: float
+    ) -> ReplyT:
+        """Asks this member and no other, once.
+
+        Raises:
+            DependencyUnavailable: it takes no messages, or was lost with this one.
+            ElderGuildError: what it answered.
+        """
+        if member not in self._preferred:
+            raise DependencyUnavailable(self._name)
+        deadline = time.monotonic() + timeout_s
+        outcome: Outcome[ReplyT] = await self._ask(member, seal(message), deadline, attempt=1)
+        return outcome.unwrap()
+
     async def close(self) -> None:
         """Answers all that wait."""
         await asyncio.gather(*(mailbox.abort() for mailbox in self._mailboxes.values()))

@@ -6,6 +6,7 @@ from actors.runtime.identity import MemberIdentity
 from actors.runtime.mailbox import MemberPort
 from actors.runtime.nearest import NearestPort
 from actors.runtime.nudge import Nudger
+from actors.runtime.peers import Peers, PoolPeers
 from actors.runtime.pool import Asker, Pool
 from actors.runtime.ray_cluster import (
     NamedActor,
@@ -30,13 +31,23 @@ class Pools:
 
     def pool(self, name: str) -> Asker:
         """The pool of that name; it need not have members yet. Needs the running event loop."""
+        return self._pool(name)
+
+    def peers(self, name: str) -> Peers:
+        """The members of that pool, each by its name. Needs the running event loop."""
+        return PoolPeers(name, self._pool(name), self._known())
+
+    def _known(self) -> Directory:
         if self._directory is None:
             source = RayRosterSource(self._settings.ray_namespace)
             self._directory = Directory(source, self._settings.runtime)
             self._directory.start()
+        return self._directory
+
+    def _pool(self, name: str) -> Pool:
         if name not in self._pools:
             pool = self._pools[name] = Pool(
-                name, self._directory, self._connect, self._settings.runtime, self._process_id
+                name, self._known(), self._connect, self._settings.runtime, self._process_id
             )
             metrics.MAILBOX_DEPTH.labels(name).set_function(lambda: pool.waiting)
         return self._pools[name]

@@ -52,7 +52,8 @@ class MemberActor:
 
     async def health(self) -> Snapshot:
         """See `Member.health`."""
-        return await self._member.health()
+        snapshot = await self._member.health()
+        return snapshot._replace(node=ray.get_runtime_context().get_node_id())
 
     async def drain(self) -> None:
         """See `Member.drain`."""

@@ -395,11 +395,16 @@ class Supervisor:
     def _publish(self) -> None:
         """Tells the watchers when something has changed for them."""
         members = tuple(sorted(one.identity for one in self._seen() if one.phase is Phase.READY))
-        if members == self._roster.members and self._epoch == self._roster.epoch:
+        nodes = tuple(map(self._node, members))
+        if (self._epoch, members, nodes) == (self._roster.epoch, *self._roster[2:]):
             return
-        self._roster = Roster(self._epoch, self._roster.version + 1, members)
+        self._roster = Roster(self._epoch, self._roster.version + 1, members, nodes)
         self._roster_changed.set()
         self._roster_changed = asyncio.Event()
+
+    def _node(self, member: MemberIdentity) -> str:
+        heard = self._tracks[member].snapshot
+        return "" if heard is None else heard.node
 
     def _measure(self) -> None:
         metrics.LEADER_EPOCH.set(self._epoch)

@@ -119,6 +119,19 @@ async def test_a_watcher_hears_of_a_change_and_else_of_nothing_new() -> None:
     assert (await watching).members == ()
 
 
+async def test_the_roster_says_where_a_member_runs_and_that_it_has_moved() -> None:
+    world = World(size=2)
+    await world.pass_time(2)
+    before = await world.supervisor.watch(0, 0)
+
+    world.member(1).node = "node-b"
+    await world.pass_time(1)
+    after = await world.supervisor.watch(before.epoch, before.version)
+
+    assert before.nodes == ("node-a", "node-a")
+    assert (after.members, after.nodes) == (before.members, ("node-a", "node-b"))
+
+
 async def test_a_member_that_hangs_is_restarted() -> None:
     world = World()
     await world.pass_time(2)
