@@ -82,6 +82,11 @@ KNOWLEDGE_ENTITIES = _gauge("elders_guild_knowledge_entities", "Knowledge entiti
 TASKS_BY_STATUS = _gauge("elders_guild_tasks_by_status", "Tasks.", "status")
 INCIDENTS_BY_SEVERITY = _gauge("elders_guild_incidents_by_severity", "Open incidents.", "severity")
 RAG_QUERIES = _counter("elders_guild_rag_queries", "Searches and questions.", "mode")
+INDEX_LARGEST_SHARD = _gauge(
+    "elders_guild_index_largest_shard_passages", "Passages of the largest shard of a member."
+)
+INDEX_SHARDS_HELD = _gauge("elders_guild_index_shards_held", "Shards that a member holds.")
+INDEX_PARTIAL = _counter("elders_guild_index_partial_answers", "Answers without every shard.")
 INDEX_SNAPSHOTS = _counter(
     "elders_guild_index_snapshots", "Index snapshots, by what became of them.", "outcome"
 )

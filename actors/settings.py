@@ -582,6 +582,27 @@ class IndexSettings(_Section):
     snapshot_passages: int = Field(
         default=2_000, ge=0, description="below that building it anew is as quick"
     )
+    shards: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="of every guild's index; one number for the whole deployment",
+    )
+    replicas: int = Field(
+        default=0, ge=0, description="members that hold a shard; 0: all, which needs no second hop"
+    )
+    max_shard_vectors: int = Field(
+        default=300_000, ge=1, description="above it a warning says how many shards are wanted"
+    )
+    gather_timeout_s: float = Field(
+        default=2.0, gt=0, description="then an answer is partial and says so"
+    )
+    rebalance_after_s: float = Field(
+        default=20.0, ge=0, description="members unchanged so long, before shards move"
+    )
+    rebalance_poll_s: float = Field(
+        default=5.0, gt=0, description="between looks whether a shard may go"
+    )
     max_runbook_steps: int = Field(default=20, ge=1, le=100)
     answer_passages: int = Field(default=8, ge=1)
     answer_quotes: int = Field(default=3, ge=1)

@@ -267,6 +267,10 @@ class GuildIndex:
         entry = self._entries.get(source_id)
         return None if entry is None else entry.source
 
+    def source_ids(self) -> list[str]:
+        """The ids of all sources."""
+        return list(self._entries)
+
     def passages_of(self, source_id: str) -> list[Passage]:
         """The passages of one source, in the order of its text."""
         entry = self._entries.get(source_id)

@@ -49,6 +49,8 @@ class Manifest:
         vectors: how many of the passages have one.
         checksum: see `actors.index.checksum`.
         sections: name and length in bytes, in order.
+        shard: which one of the guild's index.
+        shards: that the index had.
     """
 
     guild_id: str
@@ -61,6 +63,8 @@ class Manifest:
     vectors: int
     checksum: int
     sections: tuple[tuple[str, int], ...]
+    shard: int = 0
+    shards: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +88,8 @@ def write(
     position: Position,
     model_id: str,
     written_at: float,
+    shard: int = 0,
+    shards: int = 1,
 ) -> int:
     """Writes an image; the former file stays until the new one is whole. Returns its bytes.
 
@@ -119,11 +125,21 @@ def write(
         vectors=known,
         checksum=checksum.value,
         sections=tuple((name, len(data)) for name, data in sections.items()),
+        shard=shard,
+        shards=shards,
     )
     return _replace(path, orjson.dumps(asdict(manifest)), list(sections.values()))
 
 
-def read(path: Path, guild_id: GuildId, model_id: str, dimension: int) -> Snapshot:
+def read(
+    path: Path,
+    guild_id: GuildId,
+    model_id: str,
+    dimension: int,
+    *,
+    shard: int = 0,
+    shards: int = 1,
+) -> Snapshot:
     """Reads a snapshot and compares it with everything that it says of itself.
 
     Args:
@@ -131,9 +147,11 @@ def read(path: Path, guild_id: GuildId, model_id: str, dimension: int) -> Snapsh
         guild_id: whose index it must be.
         model_id: that its vectors must come from.
         dimension: of the vectors.
+        shard: which one of the guild's index it must be.
+        shards: that the index must have.
 
     Raises:
-        BadSnapshot: it is damaged, of another guild or model, or not a snapshot at all.
+        BadSnapshot: it is damaged, of another guild, model or shard, or not a snapshot at all.
         OSError: it cannot be read; `FileNotFoundError` where there is none.
     """
     if path.exists() and not is_private(path.parent):
@@ -153,6 +171,8 @@ def read(path: Path, guild_id: GuildId, model_id: str, dimension: int) -> Snapsh
         dimension,
     ):
         raise BadSnapshot("it is of another guild or model")
+    if (manifest.shard, manifest.shards) != (shard, shards):
+        raise BadSnapshot("the index is divided otherwise")
     sections: dict[str, memoryview] = {}
     begin += length
     for name, size in manifest.sections:

@@ -55,7 +55,9 @@ class Backlog:
 
     async def round(self) -> bool:
         """Gives every guild that waits a bounded number of turns; whether any did something."""
-        waiting = {guild_id: await self._waiting(guild_id) for guild_id in self._library.guilds}
+        waiting = {
+            guild_id: await self._library.waiting(guild_id) for guild_id in self._library.guilds
+        }
         metrics.INDEX_LAG_EVENTS.labels("dense").set(sum(waiting.values()))
         most = self._settings.embed_claims * _TURNS
         turns = deque(dealt(waiting, claim=self._settings.embed_claim, most=most))
@@ -79,7 +81,7 @@ class Backlog:
         Raises:
             ElderGuildError: the embedder or the store is away; the claim is free again.
         """
-        if await self._waiting(guild_id) == 0:
+        if await self._library.waiting(guild_id) == 0:
             return False
         claimed = await self._store.claim(
             guild_id, self._settings.embed_claim, self._settings.embed_claim_s
@@ -113,9 +115,6 @@ class Backlog:
             _log.exception("backlog_failed", guild_id=guild_id)
         failed.add(guild_id)
         return False
-
-    async def _waiting(self, guild_id: GuildId) -> int:
-        return await self._library.ask(guild_id, lambda index: index.without_vector)
 
 
 def dealt(waiting: Mapping[GuildId, int], *, claim: int, most: int) -> list[GuildId]:

@@ -1,4 +1,4 @@
-"""The indexes of all guilds in one member, and the thread that owns them.
+"""The indexes of one member, by guild and shard, and the thread that owns them.
 
 One thread owns them, so nothing is searched while it changes, and the event loop is never held up
 by a search. What takes seconds (learning codes, building an index anew) runs on another thread
@@ -8,14 +8,16 @@ beside the searches, and is put in place when it is done.
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
+from actors import metrics
 from actors.index.bases import CompressedBase
 from actors.index.dense import Compression
 from actors.index.guild import GuildIndex
 from actors.index.image import Image
+from actors.rag import placement
 from actors.rag.store import Loaded
 from actors.runtime.message import GuildId
 from actors.settings import IndexSettings
@@ -24,32 +26,64 @@ _log = structlog.get_logger("elders_guild.rag")
 _T = TypeVar("_T")
 
 
+class ShardKey(NamedTuple):
+    """One shard of one guild's index."""
+
+    guild_id: GuildId
+    shard: int = 0
+
+
 class Indexes:
-    """One `GuildIndex` a guild, made when it is first needed."""
+    """One `GuildIndex` a shard of a guild, made when it is first needed."""
 
     def __init__(self, settings: IndexSettings, dimension: int) -> None:
         self._settings = settings
         self._dimension = dimension
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="index-aside")
-        self._indexes: dict[GuildId, GuildIndex] = {}
-        self._tended: dict[GuildId, asyncio.Task[None]] = {}
+        self._indexes: dict[ShardKey, GuildIndex] = {}
+        self._too_large: set[ShardKey] = set()
+        self._tended: dict[ShardKey, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
         return len(self._indexes)
 
-    @property
-    def guilds(self) -> tuple[GuildId, ...]:
-        """The guilds that have anything to find."""
-        return tuple(self._indexes)
+    def measure(self) -> None:
+        """Shows how large the largest shard is, and says once of each that it is too large."""
+        present = list(self._indexes.items())  # the other thread may add one meanwhile
+        if not present:
+            return
+        key, index = max(present, key=lambda one: one[1].passages)
+        passages, most = index.passages, self._settings.max_shard_vectors
+        metrics.INDEX_LARGEST_SHARD.set(passages)
+        if passages > most and key not in self._too_large:
+            self._too_large.add(key)
+            wanted = placement.shards_wanted(passages * self._settings.shards, most)
+            advice = "set index.shards, the same for all, and start the RAG members again"
+            _log.warning(
+                "shard_too_large", **key._asdict(), passages=passages, wanted=wanted, advice=advice
+            )
 
-    async def ask(self, guild_id: GuildId, work: Callable[[GuildIndex], _T]) -> _T:
-        """Runs ``work`` on a guild's index, on the thread that owns it."""
-        return await self._on_thread(lambda: work(self._index(guild_id)))
+    async def ask(self, key: ShardKey, work: Callable[[GuildIndex], _T]) -> _T:
+        """Runs ``work`` on a shard's index, on the thread that owns it."""
+        return await self._on_thread(lambda: work(self._index(key)))
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Runs ``work`` on the thread that owns the indexes."""
+        return await self._on_thread(work)
+
+    async def drop(self, key: ShardKey) -> list[str]:
+        """Lets a shard go, after the searches that have begun; the ids of its sources."""
+
+        def forget() -> list[str]:
+            index = self._indexes.pop(key, None)
+            return [] if index is None else index.source_ids()
+
+        return await self._on_thread(forget)
 
     async def put(
         self,
-        guild_id: GuildId,
+        key: ShardKey,
         loaded: Sequence[Loaded],
         gone: Collection[str] = (),
         *,
@@ -58,7 +92,7 @@ class Indexes:
         """Stores sources and takes others out.
 
         Args:
-            guild_id: whose.
+            key: the shard that they all belong to.
             loaded: sources with their passages.
             gone: ids of sources that leave.
             visible: False where a later call, for the last of many, makes them visible.
@@ -71,21 +105,21 @@ class Indexes:
             if visible:
                 index.commit()
 
-        await self.ask(guild_id, change)
+        await self.ask(key, change)
 
-    async def tend(self, guild_id: GuildId) -> None:
-        """Begins what an index needs that has grown or lost much; one such work a guild at a time.
+    async def tend(self, key: ShardKey) -> None:
+        """Begins what an index needs that has grown or lost much; one such work a shard at a time.
 
         What fails is logged and begun again at the next call; search goes on with what it has.
         """
-        index = self._indexes.get(guild_id)
-        if index is None or guild_id in self._tended:
+        index = self._indexes.get(key)
+        if index is None or key in self._tended:
             return
         dead_share = index.dead / max(index.passages, self._settings.load_page)
         if dead_share > self._settings.max_dead_share:
-            self._start(guild_id, self._compact(guild_id, index))
+            self._start(key, self._compact(key, index))
         elif (compression := await self._on_thread(index.compression)) is not None:
-            self._start(guild_id, self._compress(guild_id, index, compression))
+            self._start(key, self._compress(key, index, compression))
 
     async def tended(self) -> None:
         """Waits until no such work is running."""
@@ -99,33 +133,32 @@ class Indexes:
         for thread in (self._thread, self._aside):
             thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _compress(
-        self, guild_id: GuildId, index: GuildIndex, compression: Compression
-    ) -> None:
+    async def _compress(self, key: ShardKey, index: GuildIndex, compression: Compression) -> None:
         """Learns the codes of a large base, then puts it in place."""
         base: CompressedBase | None = None
         try:
             base = await self._beside(compression.build)
         finally:
             await self._on_thread(lambda: index.compress(base))
-        _log.info("index_compressed", guild_id=guild_id, passages=index.passages)
+        _log.info("index_compressed", **key._asdict(), passages=index.passages)
 
-    async def _compact(self, guild_id: GuildId, index: GuildIndex) -> None:
+    async def _compact(self, key: ShardKey, index: GuildIndex) -> None:
         """Builds the index anew without its dead slots, then takes over what came meanwhile."""
         image = await self._on_thread(index.image)
         try:
             fresh = await self._beside(lambda: index.fresh(image))
         finally:
             await self._on_thread(index.release)
-        await self._on_thread(lambda: self._exchange(guild_id, image, fresh))
-        _log.info("index_compacted", guild_id=guild_id, passages=fresh.passages)
+        await self._on_thread(lambda: self._exchange(key, image, index, fresh))
+        _log.info("index_compacted", **key._asdict(), passages=fresh.passages)
 
-    def _exchange(self, guild_id: GuildId, image: Image, fresh: GuildIndex) -> None:
-        fresh.overtake(image, self._indexes[guild_id])
-        self._indexes[guild_id] = fresh
+    def _exchange(self, key: ShardKey, image: Image, former: GuildIndex, fresh: GuildIndex) -> None:
+        if self._indexes.get(key) is former:  # else the shard was let go meanwhile
+            fresh.overtake(image, former)
+            self._indexes[key] = fresh
 
-    def _index(self, guild_id: GuildId) -> GuildIndex:
-        index = self._indexes.get(guild_id)
+    def _index(self, key: ShardKey) -> GuildIndex:
+        index = self._indexes.get(key)
         if index is None:
             index = GuildIndex(
                 self._dimension,
@@ -133,19 +166,19 @@ class Indexes:
                 fold_rows=self._settings.fold_rows,
                 compress_rows=self._settings.compress_rows,
             )
-            self._indexes[guild_id] = index
+            self._indexes[key] = index
         return index
 
-    def _start(self, guild_id: GuildId, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, key: ShardKey, work: Coroutine[Any, Any, None]) -> None:
         async def watched() -> None:
             try:
                 await work
             except Exception:
-                _log.exception("index_not_tended", guild_id=guild_id)
+                _log.exception("index_not_tended", **key._asdict())
             finally:
-                del self._tended[guild_id]
+                del self._tended[key]
 
-        self._tended[guild_id] = asyncio.create_task(watched())
+        self._tended[key] = asyncio.create_task(watched())
 
     async def _on_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

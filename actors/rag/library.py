@@ -3,57 +3,34 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 
-from actors import events
+from actors import metrics
 from actors.embedding.identity import MINILM_DIMENSION
 from actors.errors import DependencyUnavailable, ElderGuildError, StaleIndex
 from actors.events import StoredEvent
 from actors.index.checksum import Checksum
 from actors.index.guild import GuildIndex
-from actors.index.passage import Passage
-from actors.rag import domain, projection
+from actors.rag import projection
 from actors.rag.dense_backlog import DenseBacklog
-from actors.rag.domain import Indexed
-from actors.rag.indexes import Indexes
+from actors.rag.holding import Holding
+from actors.rag.incoming import Incoming, Log
+from actors.rag.indexes import Indexes, ShardKey
+from actors.rag.placement import Layout
 from actors.rag.snapshots import Snapshots
 from actors.rag.store import Loaded, RagStore
 from actors.runtime.message import GuildId, Position
 from actors.settings import IndexSettings
 from actors.storage.frontier import Frontier
-from actors.storage.log import Advance, Page
-from actors.storage.unread import Mention
 
 _log = structlog.get_logger("elders_guild.rag")
 _T = TypeVar("_T")
 
-_OTHERS = ("sage.knowledge.", "sage.incident.", "sage.task.")
 
-
-class Log(Protocol):
-    """The event log, across guilds."""
-
-    async def advance(self, frontiers: Sequence[Frontier], limit: int) -> Sequence[Advance]:
-        """Everything visible behind each frontier."""
-        ...
-
-    async def ahead(
-        self, guild_id: GuildId, frontier: Frontier, upto: Position, limit: int
-    ) -> Page:
-        """What one guild has at or below ``upto`` that the frontier does not cover."""
-        ...
-
-    async def mentions(
-        self, frontier: Frontier, types: Collection[str], limit: int
-    ) -> Sequence[Mention]:
-        """The events of these types that the frontier does not cover."""
-        ...
-
-    async def end(self) -> Position:
-        """A position such that every event below it can be read now."""
-        ...
+class NotHere(DependencyUnavailable):
+    """This member does not hold that shard, or not yet: another one may."""
 
 
 class Library:
@@ -65,9 +42,11 @@ class Library:
         settings: sizes and pauses.
         dimension: of the embedder's vectors.
         snapshots: where a start may begin; None: always at the database.
+        holding: which shards this member holds; None: every one.
 
     Attributes:
         dimension: of the vectors.
+        holding: which shards this member holds.
     """
 
     def __init__(
@@ -77,12 +56,15 @@ class Library:
         settings: IndexSettings,
         dimension: int = MINILM_DIMENSION,
         snapshots: Snapshots | None = None,
+        holding: Holding | None = None,
     ) -> None:
         self.dimension = dimension
+        self.holding = holding or Holding(Layout(settings.shards))
         self._store = store
         self._log = log
         self._settings = settings
         self._snapshots = snapshots
+        self._incoming = Incoming(store, settings)
         self._indexes = Indexes(settings, dimension)
         self._dense: defaultdict[GuildId, DenseBacklog] = defaultdict(DenseBacklog)
         self._frontier: Frontier | None = None
@@ -105,17 +87,71 @@ class Library:
     @property
     def guilds(self) -> tuple[GuildId, ...]:
         """The guilds that have anything to find."""
-        return self._indexes.guilds
+        return self.holding.guilds
 
-    async def ask(self, guild_id: GuildId, work: Callable[[GuildIndex], _T]) -> _T:
-        """Runs ``work`` on a guild's index, on the thread that owns it.
+    async def ask(self, guild_id: GuildId, work: Callable[[GuildIndex], _T], shard: int = 0) -> _T:
+        """Runs ``work`` on one shard of a guild's index, on the thread that owns it.
 
         Raises:
+            NotHere: this member does not hold the shard.
             DependencyUnavailable: the indexes are not loaded yet.
         """
         if self._frontier is None:
             raise DependencyUnavailable("the index")
-        return await self._indexes.ask(guild_id, work)
+        if shard not in self.holding.held(guild_id):
+            raise NotHere("the shard")
+        return await self._indexes.ask(ShardKey(guild_id, shard), work)
+
+    def holds(self, guild_id: GuildId, shard: int) -> bool:
+        """Whether a shard can be searched here."""
+        return self._frontier is not None and shard in self.holding.held(guild_id)
+
+    async def waiting(self, guild_id: GuildId) -> int:
+        """Passages of a guild that this member holds and that have no vector yet."""
+        counts = [
+            await self.ask(guild_id, lambda index: index.without_vector, shard)
+            for shard in sorted(self.holding.held(guild_id))
+        ]
+        return sum(counts)
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Runs ``work`` on the thread that owns the indexes."""
+        return await self._indexes.run(work)
+
+    async def take(self, guild_id: GuildId, shards: Collection[int]) -> None:
+        """Fills shards from the rows while searches go on; they are held when all is there.
+
+        Raises:
+            ElderGuildError: the rows cannot be read; then nothing has changed.
+        """
+        keys = [ShardKey(guild_id, shard) for shard in sorted(shards)]
+        position = self.position
+        if position is None:
+            raise DependencyUnavailable("the index")
+        async with self._changing:  # from here on what the log says is applied to them, too
+            self.holding.fill(guild_id, shards)
+        filled = False
+        try:
+            await self._fill(guild_id, shards, position)
+            filled = True
+        finally:
+            self.holding.fill(guild_id, ())
+            if filled:
+                self.holding.held(guild_id).update(shards)
+            else:
+                async with self._changing:
+                    for key in keys:
+                        await self._let_go(key)
+        for key in keys:
+            await self._indexes.tend(key)
+        self._measure()
+
+    async def drop(self, guild_id: GuildId, shard: int) -> None:
+        """Lets a shard go; searches of it that have begun are finished."""
+        async with self._changing:
+            self.holding.held(guild_id).discard(shard)
+            await self._let_go(ShardKey(guild_id, shard))
+        self._measure()
 
     async def removed(self) -> Mapping[GuildId, frozenset[str]]:
         """Ids of the sources that have left by now and that the indexes may still hold.
@@ -174,21 +210,27 @@ class Library:
         start = end
         for guild_id in await self._store.guilds():
             start = min(start, await self._load_guild(guild_id, end))
-            await self._indexes.tend(guild_id)
+            await self._tend(guild_id)
         await self._advance(Frontier.at(start))
+        self._measure()
         _log.info("index_loaded", guilds=len(self._indexes), position=str(start), end=str(end))
 
     async def verify(self, guild_id: GuildId) -> bool:
-        """Whether the index holds what the rows say, vectors included.
+        """Whether each shard held here has what the rows say, vectors included.
 
         Only meaningful while nobody writes: what changes between the two readings differs.
         """
-        wanted = Checksum(guild_id)
+        wanted = {shard: Checksum(guild_id) for shard in self.holding.held(guild_id)}
         async for page in self._pages(guild_id):
-            for source, passages in page:
-                wanted.add(source, passages)
-        held = await self.ask(guild_id, lambda index: _checksum(guild_id, index))
-        return (held.value, held.passages) == (wanted.value, wanted.passages)
+            for shard, loaded in self.holding.divided(page).items():
+                if shard in wanted:
+                    for source, passages in loaded:
+                        wanted[shard].add(source, passages)
+        for shard, rows in wanted.items():
+            held = await self.ask(guild_id, lambda index: _checksum(guild_id, index), shard)
+            if (held.value, held.passages) != (rows.value, rows.passages):
+                return False
+        return True
 
     async def keep_snapshots(self) -> None:
         """Writes what is due, for ever."""
@@ -201,18 +243,22 @@ class Library:
                     _log.exception("snapshot_failed", guild_id=guild_id)
 
     async def save(self, guild_id: GuildId) -> bool:
-        """Writes a guild's snapshot where one is due; whether it did."""
-        passages = await self.ask(guild_id, lambda index: index.passages)
-        if self._snapshots is None or not self._snapshots.due(guild_id, passages):
+        """Writes the snapshots of a guild that are due; whether there were any."""
+        saved = [await self._save(guild_id, shard) for shard in sorted(self.holding.held(guild_id))]
+        return any(saved)
+
+    async def _save(self, guild_id: GuildId, shard: int) -> bool:
+        passages = await self.ask(guild_id, lambda index: index.passages, shard)
+        if self._snapshots is None or not self._snapshots.due(guild_id, passages, shard):
             return False
         async with self._changing:  # what is applied and the position belong together
             position = self.position
-            index, image = await self.ask(guild_id, lambda index: (index, index.image()))
+            index, image = await self.ask(guild_id, lambda index: (index, index.image()), shard)
         try:
             if position is not None:
-                await self._snapshots.save(guild_id, image, position)
+                await self._snapshots.save(guild_id, image, position, shard)
         finally:
-            await self.ask(guild_id, lambda _: index.release())  # it may be another by now
+            await self._indexes.run(index.release)  # this one: another may be in its place by now
         return True
 
     async def follow(self) -> None:
@@ -240,8 +286,10 @@ class Library:
             by_guild.setdefault(event.guild_id, []).append(event)
         for guild_id, found in by_guild.items():
             await self._apply(guild_id, found)
-            await self._indexes.tend(guild_id)
+            await self._tend(guild_id)
         await self._advance(page.frontier)
+        if by_guild:
+            self._measure()
         return page.full
 
     async def close(self) -> None:
@@ -249,17 +297,46 @@ class Library:
         await self._indexes.close()
 
     async def _load_guild(self, guild_id: GuildId, end: Position) -> Position:
-        """Fills one guild's index; up to where the log is in it."""
-        kept = None if self._snapshots is None else await self._snapshots.load(guild_id, end)
-        if kept is not None:
-            await self._indexes.put(guild_id, kept.loaded)
-            self._note(guild_id, kept.loaded, defaultdict(lambda: kept.position))
-            return kept.position
-        async for page in self._pages(guild_id):
-            await self._indexes.put(guild_id, page, visible=False)
-            self._note(guild_id, page, defaultdict(lambda: end))
-        await self._indexes.put(guild_id, ())
-        return end
+        """Fills the shards of one guild; up to where the log is in all of them."""
+        missing, reached = set(self.holding.held(guild_id)), end
+        snapshots = self._snapshots
+        for shard in sorted(missing):
+            kept = None if snapshots is None else await snapshots.load(guild_id, end, shard)
+            if kept is not None:
+                missing.discard(shard)
+                reached = min(reached, kept.position)
+                await self._indexes.put(ShardKey(guild_id, shard), kept.loaded)
+                self._note(guild_id, kept.loaded, dict.fromkeys(_ids(kept.loaded), kept.position))
+        if missing:
+            await self._fill(guild_id, missing, end)
+        return reached
+
+    async def _fill(self, guild_id: GuildId, shards: Collection[int], end: Position) -> None:
+        """From the rows. What the log says of them meanwhile waits for the page being read."""
+        after: str | None = ""
+        while after is not None:
+            async with self._changing:
+                page = await self._store.page(guild_id, after, self._settings.load_page)
+                for shard, loaded in self.holding.divided(page).items():
+                    if shard in shards:
+                        key = ShardKey(guild_id, shard)
+                        await self._indexes.put(key, loaded, visible=False)
+                        self._note(guild_id, loaded, dict.fromkeys(_ids(loaded), end))
+            after = page[-1][0].source_id if len(page) >= self._settings.load_page else None
+        for shard in shards:
+            await self._indexes.put(ShardKey(guild_id, shard), ())
+
+    async def _let_go(self, key: ShardKey) -> None:
+        for source_id in await self._indexes.drop(key):
+            self._dense[key.guild_id].done(source_id)
+
+    async def _tend(self, guild_id: GuildId) -> None:
+        for shard in sorted(self.holding.applied(guild_id)):
+            await self._indexes.tend(ShardKey(guild_id, shard))
+
+    def _measure(self) -> None:
+        metrics.INDEX_SHARDS_HELD.set(self.holding.count)
+        self._indexes.measure()
 
     async def _pages(self, guild_id: GuildId) -> AsyncIterator[list[Loaded]]:
         after = ""
@@ -307,66 +384,20 @@ class Library:
         return True
 
     async def _apply(self, guild_id: GuildId, batch: Sequence[StoredEvent]) -> None:
-        """Own events say which rows to read; the others' are applied as they will be stored.
-
-        So a task is found at the position of its creation, and not only when the router has
-        brought it to the RAG pool. A source that has left and come back is read again: the rows
-        may be ahead of the events, never behind.
-        """
         async with self._changing:  # both the tail and those who read ahead of it come here
-            own = {
-                event.payload.source_id: event.position
-                for event in batch
-                if isinstance(event.payload, events.DocumentIndexed | events.DocumentDeleted)
-            }
-            ahead, present = await self._ahead(guild_id, batch)
-            others = {event.aggregate_id: event.position for event in batch}
-            wanted = own.keys() | present
-            loaded = await self._store.load(guild_id, sorted(wanted)) if wanted else []
-            gone = wanted - {source.source_id for source, _ in loaded}
-            early: list[Loaded] = []
-            for source_id, source in ahead.items():
-                if source.removed:
-                    gone.add(source_id)
-                else:
-                    early.append((domain.searchable(source), self._passages_of(source, batch)))
-            if loaded or gone or early:
-                await self._put(guild_id, [*loaded, *early], others | own, gone)
+            found = await self._incoming.read(guild_id, self._mine(guild_id, batch))
+            if found.loaded or found.gone:
+                await self._put(guild_id, found.loaded, found.positions, found.gone)
 
-    async def _ahead(
-        self, guild_id: GuildId, batch: Sequence[StoredEvent]
-    ) -> tuple[dict[str, Indexed], set[str]]:
-        """The sources as the projection will store them, and those it has stored already."""
-        ahead: dict[str, Indexed] = {}
-        present: set[str] = set()
-        for event in batch:
-            if not event.type.startswith(_OTHERS):
-                continue
-            source_id = event.aggregate_id
-            before = ahead.get(source_id) or await self._store.source(guild_id, source_id)
-            after = projection.project(before, event, self._settings.max_source_chars)
-            if after is not None:
-                ahead[source_id] = after
-            elif before is not None and source_id not in ahead:
-                present.add(source_id)
-        return ahead, present - ahead.keys()
-
-    def _passages_of(self, source: Indexed, batch: Sequence[StoredEvent]) -> list[Passage]:
-        at = next(
-            event.occurred_at
-            for event in reversed(batch)
-            if event.aggregate_id == source.source_id and event.aggregate_version == source.version
-        )
+    def _mine(self, guild_id: GuildId, batch: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
+        """Those of them whose sources are of the shards here."""
+        applied, holding = self.holding.applied(guild_id), self.holding
+        if len(applied) == holding.layout.shards:
+            return batch
         return [
-            Passage(
-                chunk_id=chunk.chunk_id,
-                position=chunk.position,
-                heading=chunk.heading,
-                text=chunk.text,
-                char_start=chunk.char_start,
-                char_end=chunk.char_end,
-            )
-            for chunk in domain.chunks(source, self._settings.chunk_max_words, at)
+            event
+            for event in batch
+            if holding.shard_of(projection.source_id_of(event.aggregate_id)) in applied
         ]
 
     async def _put(
@@ -377,7 +408,13 @@ class Library:
         gone: Collection[str] = (),
     ) -> None:
         """Into the index, and who waits for a vector is noted with the position of its cause."""
-        await self._indexes.put(guild_id, loaded, gone)
+        parts = self.holding.divided(loaded)
+        left: defaultdict[int, list[str]] = defaultdict(list)
+        for source_id in gone:
+            left[self.holding.shard_of(source_id)].append(source_id)
+        for shard in parts.keys() | left.keys():
+            key = ShardKey(guild_id, shard)
+            await self._indexes.put(key, parts.get(shard, ()), left.get(shard, ()))
         self._note(guild_id, loaded, positions, gone)
 
     def _note(
@@ -413,6 +450,10 @@ class Library:
                 await self._hurry.wait()
         except TimeoutError:
             return
+
+
+def _ids(loaded: Sequence[Loaded]) -> list[str]:
+    return [source.source_id for source, _ in loaded]
 
 
 def _checksum(guild_id: GuildId, index: GuildIndex) -> Checksum:

@@ -43,17 +43,24 @@ class Snapshots:
         self._dimension = dimension
         self._now = now
 
-    async def load(self, guild_id: GuildId, end: Position) -> Snapshot | None:
-        """The snapshot of a guild; None where there is none that can be used.
+    async def load(self, guild_id: GuildId, end: Position, shard: int = 0) -> Snapshot | None:
+        """The snapshot of a shard of a guild; None where there is none that can be used.
 
         Args:
             guild_id: whose.
             end: of the log: a snapshot that claims to know more is of another one.
+            shard: of the index as the settings divide it.
         """
-        path = self._path(guild_id)
+        path = self._path(guild_id, shard)
         try:
             found = await asyncio.to_thread(
-                snapshot.read, path, guild_id, self._model_id, self._dimension
+                snapshot.read,
+                path,
+                guild_id,
+                self._model_id,
+                self._dimension,
+                shard=shard,
+                shards=self._settings.shards,
             )
             self._check(found, end)
         except FileNotFoundError:
@@ -65,27 +72,31 @@ class Snapshots:
         metrics.INDEX_SNAPSHOTS.labels("loaded").inc()
         return found
 
-    def due(self, guild_id: GuildId, passages: int) -> bool:
-        """Whether a guild of this size wants a new snapshot: small ones are built as quickly."""
+    def due(self, guild_id: GuildId, passages: int, shard: int = 0) -> bool:
+        """Whether a shard of this size wants a new snapshot: small ones are built as quickly."""
         if passages < self._settings.snapshot_passages:
             return False
         try:
-            age_s = self._now() - self._path(guild_id).stat().st_mtime
+            age_s = self._now() - self._path(guild_id, shard).stat().st_mtime
         except OSError:
             return True
         return age_s >= self._settings.snapshot_s
 
-    async def save(self, guild_id: GuildId, image: Image, position: Position) -> None:
+    async def save(
+        self, guild_id: GuildId, image: Image, position: Position, shard: int = 0
+    ) -> None:
         """Writes a snapshot; a failure is logged, and the former one stays."""
         try:
             size = await asyncio.to_thread(
                 snapshot.write,
-                self._path(guild_id),
+                self._path(guild_id, shard),
                 image,
                 guild_id=guild_id,
                 position=position,
                 model_id=self._model_id,
                 written_at=self._now(),
+                shard=shard,
+                shards=self._settings.shards,
             )
         except OSError as error:
             metrics.INDEX_SNAPSHOTS.labels("failed").inc()
@@ -101,6 +112,7 @@ class Snapshots:
         if self._now() - found.manifest.written_at > self._settings.snapshot_max_age_s:
             raise BadSnapshot("it is too old")
 
-    def _path(self, guild_id: GuildId) -> Path:
+    def _path(self, guild_id: GuildId, shard: int) -> Path:
         name = hashlib.sha256(guild_id.encode()).hexdigest()[:32]
-        return self._settings.snapshot_dir / f"{name}.index"
+        part = f".{shard}-of-{self._settings.shards}" if self._settings.shards > 1 else ""
+        return self._settings.snapshot_dir / f"{name}{part}.index"

@@ -165,3 +165,33 @@ async def test_a_difference_between_index_and_rows_is_seen(world: World) -> None
 
         assert same
         assert not await library.verify(GUILD)
+
+
+async def test_each_shard_has_a_snapshot_and_one_of_another_layout_is_not_used(
+    world: World,
+) -> None:
+    world.settings = settings(world.settings.snapshot_dir).model_copy(update={"shards": 3})
+    async with world.member() as (library, pool):
+        for page in range(12):
+            await pool.ask(store_document(f"# Page {page}\n\nText {page}.", external_id=f"{page}"))
+        await world.settle(library)
+        assert await library.save(GUILD)
+    files = sorted(world.settings.snapshot_dir.iterdir())
+    world.store.pages = 0
+
+    async with world.member() as (library, pool):
+        from_snapshots = await found(pool, "Text 3", SearchMode.LEXICAL)
+        pages = world.store.pages
+    files[0].rename(files[1])
+    async with world.member() as (library, pool):
+        verified = await library.verify(GUILD)
+        from_rows = await found(pool, "Text 3", SearchMode.LEXICAL)
+
+    assert [file.name.split(".", 1)[1] for file in files] == [
+        "0-of-3.index",
+        "1-of-3.index",
+        "2-of-3.index",
+    ]
+    assert pages == 0
+    assert verified
+    assert from_rows == from_snapshots
