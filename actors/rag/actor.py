@@ -6,14 +6,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from actors.embedding.identity import active
 from actors.embedding.messages import Embed, Embeddings
 from actors.rag.backlog import Backlog
+from actors.rag.balancing import Balancing
 from actors.rag.finder import Finder
+from actors.rag.holding import Holding
 from actors.rag.library import Library
+from actors.rag.placement import Layout, Place
 from actors.rag.postgres import PostgresRagStore
 from actors.rag.sage import RagSage
 from actors.rag.snapshots import Snapshots
 from actors.runtime.host import Host
 from actors.runtime.member import Member
 from actors.runtime.message import Context, Handlers
+from actors.runtime.peers import Peers
 from actors.runtime.pool import Asker
 from actors.storage.database import Database
 from actors.storage.inbox import Inbox
@@ -52,15 +56,32 @@ class RagMember(Member):
         store = PostgresRagStore(database, log_database)
         model = active(host.settings.embedding)
         snapshots = Snapshots(settings, model.model_id, model.dimension)
-        library = Library(store, LogReader(log_database), settings, model.dimension, snapshots)
+        layout, me = Layout(settings.shards, settings.replicas), self.identity.name
+        peers = None if layout.whole else host.peers(self.identity.pool)
+        holding = Holding(layout, Place(me), [] if peers is None else await _expected(peers))
+        log = LogReader(log_database)
+        library = Library(store, log, settings, model.dimension, snapshots, holding)
         host.on_close(library.close)
         await library.load()
         embedder = PoolEmbedder(host.pool("embedding"))
         backlog = Backlog(store, library, embedder, settings)
-        for work in (library.follow(), backlog.run(), library.keep_snapshots()):
+        works = [library.follow(), backlog.run(), library.keep_snapshots()]
+        if peers is not None and layout.replicas:
+            works.append(Balancing(library, peers, settings).run())
+        for work in works:
             host.on_close(_ender(asyncio.create_task(work)))
-        finder = Finder(store, library, embedder, settings)
+        finder = Finder(store, library, embedder, settings, peers)
         return RagSage(store, finder, settings, model=model).handlers()
+
+
+async def _expected(peers: Peers) -> list[Place]:
+    """All members that exist: what others load at this moment need not be loaded here as well.
+
+    Raises:
+        DependencyUnavailable: nobody can tell; the member will be opened again.
+    """
+    known = {name: Place(name, node) for name, node in peers.members()}
+    return [known.get(name, Place(name)) for name in await peers.expected()]
 
 
 def _ender(task: "asyncio.Task[None]") -> Callable[[], Awaitable[None]]:

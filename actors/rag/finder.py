@@ -1,54 +1,78 @@
 """The asking half of the RAG sage: search, evidence, answers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from actors.errors import DependencyUnavailable, ValidationError
 from actors.events import Evidence, RunbookStep
-from actors.index.guild import Found, GuildIndex
-from actors.index.passage import Selection, Vector
-from actors.rag import answers, evidence, runbook
+from actors.index.guild import share_of_dense
+from actors.index.lexical import LexicalLeg
+from actors.index.passage import Vector
+from actors.rag import answers, evidence, merging, runbook
 from actors.rag.embedder import Embedder, vector_or_none
 from actors.rag.library import Library
 from actors.rag.messages import (
     Answer,
     Ask,
     EvidenceFound,
-    Filters,
     FindEvidence,
+    FindShardEvidence,
     GetIndexStatus,
+    GetShardStatus,
     Hit,
     IndexStatus,
-    LegScore,
     Search,
     SearchHits,
     SearchMode,
+    SearchShard,
+    ShardEvidence,
+    ShardHits,
 )
-from actors.rag.removals import Left, Removals
+from actors.rag.one_shard import OneShard, hit_of, selection_of
+from actors.rag.shards import Gathered, Shards
 from actors.rag.store import RagStore
-from actors.runtime.message import GuildId, Position
+from actors.runtime.message import GuildId, Handlers, Position
+from actors.runtime.peers import Peers
 from actors.settings import IndexSettings
 
 _MAX_LINES = 50
 
 
 class Finder:
-    """Asks the indexes of one member.
+    """Asks the indexes of one member, and other members where it does not hold all of an index.
 
     Without an embedder a hybrid search goes on with its words alone: an alert at night must find
     its runbook.
     """
 
     def __init__(
-        self, store: RagStore, library: Library, embedder: Embedder, settings: IndexSettings
+        self,
+        store: RagStore,
+        library: Library,
+        embedder: Embedder,
+        settings: IndexSettings,
+        peers: Peers | None = None,
     ) -> None:
         self._store = store
         self._library = library
         self._embedder = embedder
         self._settings = settings
-        self._removals = Removals(library, settings.removals_timeout_s)
+        self._shards = Shards(library, peers, settings)
+        self._one = OneShard(library, settings)
+        self._words: LexicalLeg | None = None
+
+    def handlers(self) -> Handlers:
+        """Which method answers which message."""
+        return {
+            Search: self.search,
+            FindEvidence: self.find_evidence,
+            Ask: self.answer,
+            GetIndexStatus: self.status,
+            **self._one.handlers(),
+        }
 
     async def search(self, query: Search) -> SearchHits:
         """The best passages.
@@ -65,7 +89,10 @@ class Finder:
         given = None if query.vector is None else _given(query.vector, self._library.dimension)
         if query.mode is SearchMode.EXACT:
             return await self._exact(query, given)
-        return await self._hits(query, given)
+        if self._shards.whole:
+            return await self._hits(query, given)
+        hits, _ = await self._gathered(query, given)
+        return hits
 
     async def find_evidence(self, query: FindEvidence) -> EvidenceFound:
         """The dossier of an incident.
@@ -79,14 +106,21 @@ class Finder:
         asked = evidence.question(query, self._settings.max_query_chars)
         timeout_s = self._settings.query_embed_timeout_s
         guild_id = query.context.caller.guild_id
-        vector, left = await asyncio.gather(
-            vector_or_none(self._embedder, asked.meaning, query.context, timeout_s),
-            self._brought_up(guild_id, query.min_position),
-        )
-        hidden = left.source_ids
-        lines = await self._library.ask(
-            guild_id, lambda index: evidence.gather(index, asked, vector, query.limit, hidden)
-        )
+        lines: evidence.Lines | ShardEvidence
+        missing = 0
+        if self._shards.whole:
+            vector, left = await asyncio.gather(
+                vector_or_none(self._embedder, asked.meaning, query.context, timeout_s),
+                self._one.brought_up(guild_id, query.min_position),
+            )
+            hidden = left.source_ids
+            lines = await self._library.ask(
+                guild_id, lambda index: evidence.gather(index, asked, vector, query.limit, hidden)
+            )
+        else:
+            vector = await vector_or_none(self._embedder, asked.meaning, query.context, timeout_s)
+            gathered = await self._evidence(query, vector)
+            lines, missing = merging.evidence(gathered.parts, query.limit), gathered.missing
         best, steps = await self._runbook(guild_id, lines.runbooks)
         return EvidenceFound(
             similar=lines.similar,
@@ -94,6 +128,8 @@ class Finder:
             open_work=lines.open_work,
             runbook=best,
             steps=steps,
+            partial=missing > 0,
+            missing_shards=missing,
         )
 
     async def answer(self, query: Ask) -> Answer:
@@ -104,19 +140,26 @@ class Finder:
             StaleIndex: the index has not reached ``min_position``.
         """
         self._check(query.question)
-        found = await self._hits(
-            Search(
-                context=query.context,
-                text=query.question,
-                filters=query.filters,
-                top_k=self._settings.answer_passages,
-                min_position=query.min_position,
-            )
+        search = Search(
+            context=query.context,
+            text=query.question,
+            filters=query.filters,
+            top_k=self._settings.answer_passages,
+            min_position=query.min_position,
         )
         guild_id = query.context.caller.guild_id
-        quotes = await self._library.ask(
-            guild_id, lambda index: self._quotes(index, query.question, found.hits)
-        )
+        if self._shards.whole:
+            found = await self._hits(search)
+            quotes = await self._library.ask(
+                guild_id,
+                lambda index: self._quotes(
+                    index.terms, index.rarity(index.terms(query.question)), found.hits
+                ),
+            )
+        else:
+            found, rarity = await self._gathered(search, weigh=True)
+            words = self._words = self._words or LexicalLeg()
+            quotes = await self._library.run(lambda: self._quotes(words.terms, rarity, found.hits))
         texts = {
             (quote.hit.id, quote.hit.version): await self._store.text(
                 guild_id, quote.hit.id, quote.hit.version
@@ -130,10 +173,14 @@ class Finder:
             citations=tuple(citations),
             abstained=not citations,
             retrieved=found.hits,
+            partial=found.partial,
+            missing_shards=found.missing_shards,
         )
 
     async def status(self, query: GetIndexStatus) -> IndexStatus:
-        """How far this member is; answers while the index is being loaded."""
+        """How far this member is, or all shards; answers while the index is being loaded."""
+        if not self._shards.whole:
+            return await self._status(query)
         if self._library.position is None:
             return IndexStatus(
                 state="initializing",
@@ -158,12 +205,13 @@ class Finder:
 
     async def _hits(self, query: Search, given: Vector | None = None) -> SearchHits:
         guild_id, mode = query.context.caller.guild_id, query.mode
-        wait_s = _bounded(query.wait_s, self._settings.max_position_wait_s)
         vector, left = await asyncio.gather(
             self._vector(query, given),
-            self._brought_up(guild_id, query.min_position, dense=query.dense_too, wait_s=wait_s),
+            self._one.brought_up(
+                guild_id, query.min_position, dense=query.dense_too, wait_s=query.wait_s
+            ),
         )
-        selection = _selection(query.filters, left.source_ids)
+        selection = selection_of(query.filters, left.source_ids)
         position = self._library.position
         findings, pending = await self._library.ask(
             guild_id,
@@ -179,7 +227,7 @@ class Finder:
             ),
         )
         return SearchHits(
-            hits=tuple(map(_hit, findings.found)),
+            hits=tuple(map(hit_of, findings.found)),
             position=position,
             dense_position=self._library.dense_position(guild_id),
             dense_pending=pending,
@@ -187,17 +235,92 @@ class Finder:
             stale=not left.known,
         )
 
-    async def _brought_up(
-        self,
-        guild_id: GuildId,
-        wanted: Position | None,
-        *,
-        dense: bool = False,
-        wait_s: float | None = None,
-    ) -> Left:
-        """Waits for the position; then, not before, asks what has left of what is there now."""
-        await self._library.reach(guild_id, wanted, dense=dense, timeout_s=wait_s)
-        return await self._removals.of(guild_id)
+    async def _gathered(
+        self, query: Search, given: Vector | None = None, *, weigh: bool = False
+    ) -> tuple[SearchHits, Mapping[str, float]]:
+        """The best of all shards and, where asked for, how rare the text's terms are in them."""
+        vector = await self._vector(query, given)
+        bare = replace(query, vector=None)  # it goes beside it, of unit length
+
+        def message(shard: int) -> SearchShard:
+            return SearchShard(
+                context=query.context,
+                search=bare,
+                vector=_sent(vector),
+                shard=shard,
+                shards=self._shards.count,
+                weigh=weigh,
+            )
+
+        gathered: Gathered[ShardHits] = await self._shards.gather(
+            query.context.caller.guild_id,
+            lambda shard: self._one.search(message(shard)),
+            message,
+            self._patience_s(query.min_position, query.wait_s),
+        )
+        parts, lexical = gathered.parts, query.mode is not SearchMode.DENSE
+        both = lexical and vector is not None
+        candidates = max(query.top_k, self._settings.candidates) if both else query.top_k
+        best, weight = merging.hits(
+            parts,
+            lambda legs: share_of_dense(legs, lexical, vector is not None),
+            query.top_k,
+            candidates,
+        )
+        hits = SearchHits(
+            hits=best,
+            position=merging.least(part.position for part in parts),
+            dense_position=merging.least(part.dense_position for part in parts),
+            dense_pending=sum(part.dense_pending for part in parts),
+            dense_weight=weight,
+            stale=any(part.stale for part in parts),
+            partial=gathered.missing > 0,
+            missing_shards=gathered.missing,
+        )
+        return hits, merging.rarity(parts)
+
+    async def _evidence(
+        self, query: FindEvidence, vector: Vector | None
+    ) -> Gathered[ShardEvidence]:
+        def message(shard: int) -> FindShardEvidence:
+            return FindShardEvidence(
+                context=query.context,
+                find=query,
+                vector=_sent(vector),
+                shard=shard,
+                shards=self._shards.count,
+            )
+
+        return await self._shards.gather(
+            query.context.caller.guild_id,
+            lambda shard: self._one.find_evidence(message(shard)),
+            message,
+            self._patience_s(query.min_position),
+        )
+
+    async def _status(self, query: GetIndexStatus) -> IndexStatus:
+        def message(shard: int) -> GetShardStatus:
+            return GetShardStatus(context=query.context, shard=shard, shards=self._shards.count)
+
+        parts: Sequence[IndexStatus] = ()
+        try:
+            gathered = await self._shards.gather(
+                query.context.caller.guild_id,
+                lambda shard: self._one.status(message(shard)),
+                message,
+            )
+            parts = gathered.parts
+        except DependencyUnavailable:  # nobody has loaded any of it yet
+            parts = ()
+        return merging.status(parts, self._shards.count)
+
+    def _patience_s(self, wanted: Position | None, wait_s: float | None = None) -> float:
+        """What a shard may take for a position."""
+        if wanted is None:
+            return 0.0
+        if wait_s is None:
+            return self._settings.position_wait_s
+        return min(wait_s, self._settings.max_position_wait_s)
 
     async def _exact(self, query: Search, given: Vector | None) -> SearchHits:
         """From the database alone: everything that is committed, compared one by one."""
@@ -228,10 +351,12 @@ class Finder:
         return vector
 
     def _quotes(
-        self, index: GuildIndex, question: str, hits: Sequence[Hit]
+        self,
+        terms: Callable[[str], Sequence[str]],
+        rarity: Mapping[str, float],
+        hits: Sequence[Hit],
     ) -> tuple[answers.Quote, ...]:
-        rarity = index.rarity(index.terms(question))
-        coverage = answers.coverage_of(index.terms, rarity)
+        coverage = answers.coverage_of(terms, rarity)
         if not answers.grounded(hits, coverage):
             return ()
         return answers.quotes(hits, coverage, self._settings.answer_quotes)
@@ -271,42 +396,5 @@ def _given(sent: bytes, dimension: int) -> Vector:
     return unit
 
 
-def _bounded(wanted: float | None, most: float) -> float | None:
-    return None if wanted is None else min(wanted, most)
-
-
-def _selection(filters: Filters, hidden: frozenset[str]) -> Selection:
-    return Selection(
-        types=filters.types,
-        kinds=filters.kinds,
-        statuses=filters.statuses,
-        access=filters.access,
-        tags=filters.tags,
-        exclude=filters.exclude | hidden,
-        since=None if filters.since is None else filters.since.timestamp(),
-        until=None if filters.until is None else filters.until.timestamp(),
-    )
-
-
-def _hit(found: Found) -> Hit:
-    standings = {"lexical": found.lexical, "dense": found.dense}
-    legs = {
-        name: LegScore(rank=standing.rank, score=round(standing.score, 4))
-        for name, standing in standings.items()
-        if standing is not None
-    }
-    return Hit(
-        type=found.source.type,
-        id=found.source.source_id,
-        external_id=found.source.external_id,
-        version=found.source.version,
-        chunk_id=found.passage.chunk_id,
-        kind=found.source.kind,
-        title=found.source.title,
-        heading=found.passage.heading,
-        text=found.passage.text,
-        score=round(found.score, 4),
-        legs=legs,
-        char_start=found.passage.char_start,
-        char_end=found.passage.char_end,
-    )
+def _sent(vector: Vector | None) -> bytes | None:
+    return None if vector is None else vector.astype("<f4").tobytes()

@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from actors.events import Evidence, RunbookStep, SourceType
 from actors.runtime.message import Command, Outcome, Position, Query
 
+Scores = npt.NDArray[np.float32]
 ContentType = Literal["text/markdown", "text/plain"]
 
 
@@ -229,6 +233,8 @@ class SearchHits:
         stale: the database could not be asked what has left meanwhile.
         dense_pending: passages of this guild that are not embedded yet.
         dense_weight: share of the dense leg in the scores, 0 to 1.
+        partial: some of the index did not answer in time.
+        missing_shards: how many of its shards.
     """
 
     hits: tuple[Hit, ...]
@@ -237,6 +243,8 @@ class SearchHits:
     dense_pending: int
     dense_weight: float
     stale: bool = False
+    partial: bool = False
+    missing_shards: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +279,8 @@ class EvidenceFound:
         open_work: tasks that are neither done nor cancelled.
         runbook: the best runbook with strong evidence.
         steps: what that runbook says to do; empty without one.
+        partial: some of the index did not answer in time.
+        missing_shards: how many of its shards.
     """
 
     similar: tuple[Evidence, ...] = ()
@@ -278,6 +288,8 @@ class EvidenceFound:
     open_work: tuple[Evidence, ...] = ()
     runbook: Evidence | None = None
     steps: tuple[RunbookStep, ...] = ()
+    partial: bool = False
+    missing_shards: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,6 +344,8 @@ class Answer:
         text: the quotes, one a line; empty where ``abstained``.
         abstained: the evidence is too thin to say anything.
         retrieved: the passages that were looked at, best first.
+        partial: some of the index did not answer in time.
+        missing_shards: how many of its shards.
     """
 
     question: str
@@ -339,6 +353,8 @@ class Answer:
     citations: tuple[Citation, ...]
     abstained: bool
     retrieved: tuple[Hit, ...]
+    partial: bool = False
+    missing_shards: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,11 +368,14 @@ class Ask(Query[Answer]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexStatus:
-    """How far the answering member's index of this guild is.
+    """How far the index of this guild is, as the answering member sees it.
 
     Attributes:
         position: searchable by words up to here.
         dense_position: and by meaning.
+        shards: that the index is divided into.
+        partial: some of the index did not answer in time.
+        missing_shards: how many of its shards.
     """
 
     state: Literal["initializing", "ready"]
@@ -365,8 +384,86 @@ class IndexStatus:
     sources: int
     passages: int
     dense_pending: int
+    shards: int = 1
+    partial: bool = False
+    missing_shards: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetIndexStatus(Query[IndexStatus]):
     """Asks how far search is behind."""
+
+
+# --- between members: one shard of an index -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ShardHits:
+    """What one shard has for a search; the scores of all shards are fused by who asked.
+
+    Attributes:
+        lexical: BM25 of each candidate, 0 where no word is shared.
+        dense: cosine of each candidate; NaN where there is no vector yet.
+        places: of ``hits`` among the candidates, ascending.
+        hits: those that can be among the best, without scores.
+        rarity: of the text's terms in this shard, where it was asked for.
+        passages: of the shard.
+        position: as in `SearchHits`, and so are the next three.
+    """
+
+    lexical: Scores
+    dense: Scores
+    places: npt.NDArray[np.int64]
+    hits: tuple[Hit, ...]
+    rarity: Mapping[str, float]
+    passages: int
+    position: Position | None
+    dense_position: Position | None
+    dense_pending: int
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchShard(Query[ShardHits]):
+    """Asks one shard; `NotHere` where the member does not hold it.
+
+    Attributes:
+        search: what is asked.
+        vector: of the text, of unit length, little-endian float32; None leaves the dense leg out.
+        shard: which one.
+        shards: that the index is divided into; where the member divides it otherwise, `NotHere`.
+        weigh: how rare the text's terms are is wanted, too.
+    """
+
+    search: Search
+    vector: bytes | None
+    shard: int
+    shards: int
+    weigh: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardEvidence:
+    """What one shard knows about an incident, best first; see `EvidenceFound`."""
+
+    similar: tuple[Evidence, ...]
+    runbooks: tuple[Evidence, ...]
+    open_work: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindShardEvidence(Query[ShardEvidence]):
+    """Asks one shard for the dossier of an incident; the fields as in `SearchShard`."""
+
+    find: FindEvidence
+    vector: bytes | None
+    shard: int
+    shards: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetShardStatus(Query[IndexStatus]):
+    """Asks how far one shard is; `NotHere` where the member does not hold it."""
+
+    shard: int
+    shards: int

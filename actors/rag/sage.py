@@ -7,13 +7,9 @@ from actors.events import DeliverEvent
 from actors.rag import domain, projection
 from actors.rag.finder import Finder
 from actors.rag.messages import (
-    Ask,
     DeleteDocument,
     Document,
-    FindEvidence,
     GetDocument,
-    GetIndexStatus,
-    Search,
     StoredDocument,
     StoreDocument,
     StoreDocuments,
@@ -52,10 +48,7 @@ class RagSage:
             GetDocument: self.get_document,
             DeleteDocument: self.delete_document,
             DeliverEvent: self.deliver,
-            Search: self._finder.search,
-            FindEvidence: self._finder.find_evidence,
-            Ask: self._finder.answer,
-            GetIndexStatus: self._finder.status,
+            **self._finder.handlers(),
         }
 
     async def store_document(self, command: StoreDocument) -> StoredDocument:

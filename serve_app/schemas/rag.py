@@ -328,6 +328,8 @@ class HitsView(View):
     dense_pending: int
     dense_weight: float
     stale: bool
+    partial: bool
+    missing_shards: int
 
     @classmethod
     def from_reply(cls, reply: SearchHits) -> "HitsView":
@@ -339,6 +341,8 @@ class HitsView(View):
             dense_pending=reply.dense_pending,
             dense_weight=reply.dense_weight,
             stale=reply.stale,
+            partial=reply.partial,
+            missing_shards=reply.missing_shards,
         )
 
 
@@ -365,6 +369,8 @@ class AnswerView(View):
     citations: tuple[CitationView, ...]
     abstained: bool
     retrieved: tuple[HitView, ...]
+    partial: bool
+    missing_shards: int
 
     @classmethod
     def from_reply(cls, reply: Answer) -> "AnswerView":
@@ -381,6 +387,9 @@ class IndexView(View):
     sources: int
     passages: int
     dense_pending: int
+    shards: int
+    partial: bool
+    missing_shards: int
 
     @classmethod
     def from_reply(cls, reply: IndexStatus) -> "IndexView":
@@ -392,6 +401,9 @@ class IndexView(View):
             "sources": reply.sources,
             "passages": reply.passages,
             "dense_pending": reply.dense_pending,
+            "shards": reply.shards,
+            "partial": reply.partial,
+            "missing_shards": reply.missing_shards,
         }
         return cls(**fields)
 
