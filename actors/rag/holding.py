@@ -55,15 +55,15 @@ class Holding:
         shards = range(self.layout.shards)
         if self.layout.replicas == 0:
             return frozenset(shards)
+        spread = placement.spread(guild_id, self.layout, self._members)
         return frozenset(
-            shard
-            for shard in shards
-            if any(one.name == self.me for one in self._holders(guild_id, shard))
+            shard for shard in shards if any(one.name == self.me for one in spread[shard])
         )
 
     def others(self, guild_id: GuildId, shard: int) -> list[str]:
         """The other members that are to hold a shard."""
-        return [one.name for one in self._holders(guild_id, shard) if one.name != self.me]
+        spread = placement.spread(guild_id, self.layout, self._members)
+        return [one.name for one in spread[shard] if one.name != self.me]
 
     def held(self, guild_id: GuildId) -> set[int]:
         """What can be searched here."""
@@ -93,6 +93,3 @@ class Holding:
     def shard_of(self, source_id: str) -> int:
         """The shard of a source."""
         return placement.shard_of(source_id, self.layout.shards)
-
-    def _holders(self, guild_id: GuildId, shard: int) -> tuple[Place, ...]:
-        return placement.holders(guild_id, shard, self._members, self.layout.replicas)

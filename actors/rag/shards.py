@@ -82,9 +82,10 @@ class Shards:
             DependencyUnavailable: no shard answered.
         """
         deadline = time.monotonic() + self._settings.gather_timeout_s + patience_s
+        spare_s = self._settings.gather_timeout_s / 2  # so that another holder has time, too
         answers = await asyncio.gather(
             *(
-                self._one(guild_id, shard, here, message, deadline)
+                self._one(guild_id, shard, here, message, deadline, spare_s)
                 for shard in range(self._layout.shards)
             )
         )
@@ -104,14 +105,15 @@ class Shards:
         here: Callable[[int], Awaitable[_T]],
         message: Callable[[int], Message[_T]],
         deadline: float,
+        spare_s: float,
     ) -> "_Answer[_T] | None":
         stale: StaleIndex | None = None
         tries = 0
         for member in self._order(guild_id, shard):
             left_s = deadline - time.monotonic()
-            if left_s <= 0 or tries == _TRIES:
+            if left_s <= spare_s * (not tries) or tries == _TRIES:
                 break
-            timeout_s = left_s if tries else left_s / 2  # so that another one has time, too
+            timeout_s = left_s if tries else left_s - spare_s
             try:
                 async with asyncio.timeout(timeout_s):
                     return _Answer(
@@ -141,8 +143,8 @@ class Shards:
         order: list[str | None] = [None] if self._library.holds(guild_id, shard) else []
         if self._peers is None:
             return order
-        members = [Place(*one) for one in self._peers.members()]
-        holders = list(placement.holders(guild_id, shard, members, self._layout.replicas))
+        members = tuple(sorted(Place(*one) for one in self._peers.members()))
+        holders = list(placement.spread(guild_id, self._layout, members)[shard])
         random.shuffle(holders)
         rest = [one for one in placement.ranked(guild_id, shard, members) if one not in holders]
         return order + [one.name for one in (*holders, *rest) if one.name != me]

@@ -1,5 +1,6 @@
 """Three members hold four shards twice: nothing is lost, and nothing is silently missing."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -24,7 +25,7 @@ from tests.fixtures.rag_builders import DISK, GUILD, OTHER_GUILD, context, numbe
 from tests.fixtures.rag_members import MemberOfMany, MemoryPeers
 from tests.fixtures.rag_memory import MemoryLog, MemoryRagStore, WordEmbedder
 
-NAMES = ("rag/1/6", "rag/1/7", "rag/1/8")
+NAMES = ("rag/1/0", "rag/1/1", "rag/1/2")
 WORDS = ["disk", "queue", "volume", "log", "consumer", "rotate", "restart", "order", "node", "pod"]
 WORDS += [
     "grow",
@@ -235,7 +236,7 @@ async def test_no_shard_at_all_is_no_answer() -> None:
 async def test_who_joins_takes_its_part_and_who_held_it_lets_go(world: World) -> None:
     await world.fill()
     whole = await world.search("rotate log files", top_k=100)
-    newcomer = world.member("rag/1/9", (*NAMES, "rag/1/9"))
+    newcomer = world.member("rag/1/3", (*NAMES, "rag/1/3"))
     await newcomer.join()
     world.members.append(newcomer)
 
@@ -268,7 +269,7 @@ async def test_when_a_member_leaves_the_others_fill_its_shards(world: World) -> 
 
 async def test_a_shard_is_not_let_go_before_its_new_holders_have_it(world: World) -> None:
     await world.fill()
-    newcomer = world.member("rag/1/9", NAMES)  # it is counted before it has anything
+    newcomer = world.member("rag/1/3", NAMES)  # it is counted before it has anything
     newcomer.holding.held(GUILD).clear()
     await newcomer.join()
     newcomer.holding.held(GUILD).clear()
@@ -428,4 +429,24 @@ async def test_a_shard_that_is_too_large_is_shown_and_said_once(
     assert "shard_too_large" in said
     assert said.count("shard_too_large") <= 2 * 3  # each shard of each member
     for member in world.everybody:
+        await member.library.close()
+
+
+async def test_shards_move_by_themselves_once_the_members_have_settled() -> None:
+    world = World(rebalance_after_s=0, rebalance_poll_s=0.001)
+    await world.start()
+    await world.fill(20)
+    gone = world.members.pop()
+    running = [asyncio.create_task(one.balancing.run()) for one in world.members]
+
+    gone.leave()
+    async with asyncio.timeout(10):
+        while any(len(holders_of(world, shard)) < 2 for shard in range(4)):  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0)
+
+    for task in running:
+        task.cancel()
+    await asyncio.wait(running)
+    assert [await one.library.verify(GUILD) for one in world.members] == [True, True]
+    for member in (*world.everybody, gone):
         await member.library.close()
