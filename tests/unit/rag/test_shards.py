@@ -450,3 +450,18 @@ async def test_shards_move_by_themselves_once_the_members_have_settled() -> None
     assert [await one.library.verify(GUILD) for one in world.members] == [True, True]
     for member in (*world.everybody, gone):
         await member.library.close()
+
+
+async def test_who_holds_nothing_asks_the_one_holder_once() -> None:
+    world = World(shards=1, replicas=1)
+    await world.start()
+    ids = await world.fill(6)
+    (holder,) = holders_of(world, 0)
+    others = [at for at, one in enumerate(world.members) if one is not holder]
+
+    found = [await world.search("page", at, top_k=100) for at in others]
+
+    assert [{hit.id for hit in one.hits} for one in found] == [set(ids)] * 2
+    assert world.peers.asked == [(holder.name, "SearchShard")] * 2
+    for member in world.everybody:
+        await member.library.close()

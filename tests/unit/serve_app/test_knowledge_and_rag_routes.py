@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from actors import clock
 from actors.embedding.identity import SHIPPED
 from actors.errors import StaleIndex
-from actors.rag.messages import Ask, Search, SearchHits
+from actors.rag.messages import Answer, Ask, GetIndexStatus, IndexStatus, Search, SearchHits
 from actors.runtime.local import LocalPool
 from actors.runtime.message import GuildId, Position
 from serve_app.routes import rag
@@ -340,3 +340,52 @@ async def test_an_index_that_is_behind_answers_504_stale_index() -> None:
     assert answer.status_code == 504
     assert answer.json()["type"].endswith(":stale_index")
     assert answer.headers["retry-after"] == "1"
+
+
+async def test_what_shards_did_not_answer_is_said_with_every_answer() -> None:
+    async def search(query: Search) -> SearchHits:
+        return SearchHits(
+            hits=(),
+            position=Position(9, 9),
+            dense_position=None,
+            dense_pending=0,
+            dense_weight=0.5,
+            partial=True,
+            missing_shards=2,
+        )
+
+    async def answer(query: Ask) -> Answer:
+        return Answer(
+            question=query.question,
+            text="",
+            citations=(),
+            abstained=True,
+            retrieved=(),
+            partial=True,
+            missing_shards=2,
+        )
+
+    async def status(query: GetIndexStatus) -> IndexStatus:
+        return IndexStatus(
+            state="ready",
+            position=None,
+            dense_position=None,
+            sources=0,
+            passages=0,
+            dense_pending=0,
+            shards=4,
+            partial=True,
+            missing_shards=2,
+        )
+
+    app = app_over({"rag": LocalPool({Search: search, Ask: answer, GetIndexStatus: status})})
+    async with client_of(app) as client:
+        replies = [
+            await client.post("/api/v1/rag/search", json={"query": "disk"}),
+            await client.post("/api/v1/rag/query", json={"question": "disk"}),
+            await client.get("/api/v1/rag/index"),
+        ]
+
+    said = [(one.json()["partial"], one.json()["missing_shards"]) for one in replies]
+    assert said == [(True, 2)] * 3
+    assert replies[2].json()["shards"] == 4
