@@ -132,7 +132,8 @@ class Library:
             self.holding.fill(guild_id, shards)
         filled = False
         try:
-            await self._fill(guild_id, shards, position)
+            # Nobody knows since when its passages wait for vectors: since ever, then.
+            await self._fill(guild_id, shards, Position(0, 1, position.epoch))
             filled = True
         finally:
             self.holding.fill(guild_id, ())

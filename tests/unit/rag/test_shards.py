@@ -465,3 +465,25 @@ async def test_who_holds_nothing_asks_the_one_holder_once() -> None:
     assert world.peers.asked == [(holder.name, "SearchShard")] * 2
     for member in world.everybody:
         await member.library.close()
+
+
+async def test_a_shard_that_is_filled_without_all_its_vectors_does_not_say_that_it_has_them(
+    world: World,
+) -> None:
+    for page in range(20):
+        stored = await world.one.pool.ask_outcome(
+            store_document(f"# Page {page}\n\nNumber {page}.", external_id=f"page-{page}")
+        )
+    for member in world.members:
+        await member.catch_up()
+    world.members.pop().leave()
+    for member in world.members:
+        await member.balancing.balance()
+
+    with pytest.raises(StaleIndex):
+        await world.search("number", min_position=stored.position, dense_too=True)
+    await world.settle()
+    found = await world.search("number", min_position=stored.position, dense_too=True, top_k=100)
+
+    assert (len(found.hits), found.dense_pending) == (20, 0)
+    assert found.dense_position == found.position
