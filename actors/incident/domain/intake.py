@@ -156,10 +156,9 @@ class _Desk:
         # The same episode, though its source or a person has ended it: an echo at first. A source
         # that still insists when the window is over means it: the alert was never gone, or its
         # end was an error. Then silence would hide a fault.
-        ended_at = max(
-            incident.resolved_at or known.starts_at,
-            known.changed_at if known.status is AlertStatus.RESOLVED else known.starts_at,
-        )
+        # What its source has ended counts from then, whatever else became of the incident.
+        by_source = known.status is AlertStatus.RESOLVED
+        ended_at = known.changed_at if by_source else incident.resolved_at or known.starts_at
         return _News.FIRES if self._now - ended_at > self._window else _News.NOTHING
 
     def turn(self, alert: IncomingAlert) -> int:

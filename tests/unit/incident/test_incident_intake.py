@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from actors import clock
@@ -330,6 +330,16 @@ EPISODES = st.builds(
     st.sampled_from([FIRING, RESOLVED]),
     st.integers(0, 3),
 )
+def firing(fingerprint: str, minute: int = 0) -> IncomingAlert:
+    return an_alert(fingerprint, FIRING, starts_at=NOON + timedelta(minutes=minute))
+
+
+def ended(fingerprint: str) -> IncomingAlert:
+    return an_alert(
+        fingerprint, AlertStatus.RESOLVED, starts_at=NOON, ends_at=NOON + timedelta(seconds=30)
+    )
+
+
 NOTIFICATIONS = st.lists(
     st.tuples(st.lists(EPISODES, min_size=1, max_size=4), st.integers(0, 8)), max_size=10
 )
@@ -358,6 +368,16 @@ def test_whatever_arrives_in_whatever_order_a_group_has_one_open_incident(
 
 @settings(deadline=None)
 @given(NOTIFICATIONS)
+@example(
+    # One of two alerts ends, then the other, and that one's return brings the first one's echo.
+    [
+        ([firing("f1"), firing("f3")], 0),
+        ([ended("f3")], 0),
+        ([firing("f1")], 2),
+        ([ended("f1")], 5),
+        ([firing("f1", 1), firing("f3")], 4),
+    ]
+)
 def test_a_notification_that_comes_twice_at_once_says_nothing_the_second_time(
     notifications: list[tuple[list[IncomingAlert], int]],
 ) -> None:
