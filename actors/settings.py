@@ -567,6 +567,9 @@ class IndexSettings(_Section):
     max_position_wait_s: float = Field(
         default=10.0, ge=0, description="what a search may ask for instead"
     )
+    max_removals: int = Field(
+        default=10_000, ge=1, description="that an index has not read yet and a search leaves out"
+    )
     removals_timeout_s: float = Field(
         default=1.0, gt=0, description="then a search says that it may be stale"
     )

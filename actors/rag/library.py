@@ -164,7 +164,7 @@ class Library:
             raise DependencyUnavailable("the index")
         gone: defaultdict[GuildId, set[str]] = defaultdict(set)
         for one in await self._log.mentions(
-            self._frontier, projection.REMOVALS, self._settings.tail_batch
+            self._frontier, projection.REMOVALS, self._settings.max_removals
         ):
             if one.position not in self._removed_ahead:
                 gone[one.guild_id].add(projection.source_id_of(one.aggregate_id))

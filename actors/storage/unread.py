@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from actors.errors import DependencyUnavailable
 from actors.runtime.message import GuildId, Position
 from actors.storage.database import Transaction
 from actors.storage.frontier import Frontier
@@ -13,6 +14,10 @@ WHERE (xid, seq) > ($1::text::xid8, $2) AND type = ANY($3)
 ORDER BY events.xid, events.seq
 LIMIT $4
 """
+
+
+class TooMany(DependencyUnavailable):
+    """The reader is so far behind that not even this can be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +38,15 @@ async def mentions(
         tx: of a role that sees all guilds.
         frontier: what the reader has read.
         types: full names.
-        limit: lines of the log that are looked at; where it is reached there may be more.
+        limit: lines of the log that are looked at.
+
+    Raises:
+        TooMany: the limit was reached, so there may be more.
     """
     settled = frontier.settled
     rows = await tx.fetch(_OF_TYPES, str(settled.xid), settled.seq, list(types), limit)
+    if len(rows) == limit:
+        raise TooMany("what the reader has missed")
     found = [
         Mention(
             GuildId(row["guild_id"]),

@@ -330,6 +330,8 @@ EPISODES = st.builds(
     st.sampled_from([FIRING, RESOLVED]),
     st.integers(0, 3),
 )
+
+
 def firing(fingerprint: str, minute: int = 0) -> IncomingAlert:
     return an_alert(fingerprint, FIRING, starts_at=NOON + timedelta(minutes=minute))
 

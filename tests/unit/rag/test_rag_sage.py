@@ -53,7 +53,9 @@ from tests.fixtures.rag_memory import (
     word_vector,
 )
 
-SETTINGS = IndexSettings(chunk_max_words=20, position_wait_s=0.01, max_document_chars=5_000)
+SETTINGS = IndexSettings(
+    chunk_max_words=20, position_wait_s=0.01, max_document_chars=5_000, max_removals=9
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +302,16 @@ async def test_without_the_log_a_search_says_that_it_may_be_stale(rag: Rag) -> N
     hits = await rag.pool.ask(search("rotated log files"))
 
     assert hits.hits
+    assert hits.stale
+
+
+async def test_an_index_that_has_missed_too_many_removals_says_so(rag: Rag) -> None:
+    for number_ in range(SETTINGS.max_removals):
+        stored = await rag.pool.ask(store_document(f"{DISK}{number_}"))
+        await rag.pool.ask(delete(stored.document_id))
+
+    hits = await rag.pool.ask(search("rotated log files"))
+
     assert hits.stale
 
 
