@@ -57,6 +57,7 @@ def worker_environment(
     programs = str(Path(sys.executable).parent)
     root = str(Path(__file__).resolve().parent.parent)
     return {
+        "GUILD_INDEX__SNAPSHOT_DIR": str(data_dir / "index"),  # unless the caller has another
         **kept,
         # A job's entrypoint runs with the head's PATH: its `python` must be this one.
         "PATH": os.pathsep.join([programs, kept.get("PATH", os.defpath)]),

@@ -67,6 +67,13 @@ def test_the_longest_socket_path_fits() -> None:
         assert len(f"{path.parent}/{node}/{path.name}.4194304.tmp") <= 107
 
 
+def test_indexes_are_kept_with_the_stacks_data_unless_somebody_says_where() -> None:
+    name = "GUILD_INDEX__SNAPSHOT_DIR"
+
+    assert workers({})[name] == "/var/guild/index"
+    assert workers({name: "/fast/index"})[name] == "/fast/index"
+
+
 def test_workers_never_get_the_owners_rights() -> None:
     environment = workers({"GUILD_MIGRATION_DATABASE_URL": "postgresql://owner"})
 
