@@ -1,10 +1,10 @@
 """The OpenAPI document: made from the routes and from the table of rules, so it cannot drift."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 
 from serve_app.access import ACCESS, Body, Rule
 
@@ -35,12 +35,12 @@ _IF_NONE_MATCH = {
 }
 
 
-def build(app: FastAPI) -> Document:
+def build(title: str, version: str, routes: Sequence[BaseRoute]) -> Document:
     """FastAPI's document, with what the rules add: permissions, headers, the form of problems."""
     document: Document = get_openapi(
-        title=app.title,
-        version=app.version,
-        routes=app.router.routes,
+        title=title,
+        version=version,
+        routes=routes,
         description="A team's operational memory that acts.",
     )
     for path, operations in document["paths"].items():
