@@ -722,6 +722,10 @@ class GuildSettings(BaseSettings):
     saga: SagaSettings = SagaSettings()
     outbound: OutboundSettings = OutboundSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
+    embedding_next: EmbeddingSettings | None = Field(
+        default=None,
+        description="the model that guilds are moved to; both are served: docs/REEMBEDDING.md",
+    )
     webhooks: WebhookSettings = WebhookSettings()
     gateway: GatewaySettings = GatewaySettings()
     identity: IdentitySettings = IdentitySettings()

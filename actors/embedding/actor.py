@@ -9,7 +9,7 @@ from actors.embedding.threads import ThreadedModel
 from actors.runtime.host import Host
 from actors.runtime.member import Member
 from actors.runtime.message import Handlers
-from actors.settings import EmbeddingProvider, GuildSettings
+from actors.settings import EmbeddingProvider, EmbeddingSettings, GuildSettings
 
 
 class EmbeddingMember(Member):
@@ -19,16 +19,24 @@ class EmbeddingMember(Member):
         """Loads the local model and checks its example, or prepares to call the other one."""
         embedder = await embedder_of(host.settings)
         host.on_close(embedder.close)
-        return EmbeddingService(embedder, host.settings.index).handlers()
+        others = []
+        if (following := host.settings.embedding_next) is not None:
+            others.append(await embedder_of(host.settings, following))
+            host.on_close(others[0].close)
+        return EmbeddingService(embedder, host.settings.index, others).handlers()
 
 
-async def embedder_of(settings: GuildSettings) -> Embedder:
+async def embedder_of(settings: GuildSettings, chosen: EmbeddingSettings | None = None) -> Embedder:
     """What the settings name; its user closes it.
+
+    Args:
+        settings: of everything.
+        chosen: the section; None: ``embedding``.
 
     Raises:
         EmbedderBroken: the local model is not the one that was measured.
     """
-    chosen = settings.embedding
+    chosen = chosen or settings.embedding
     if chosen.provider is EmbeddingProvider.OPENAI:
         return Endpoint(chosen, client_of(chosen, settings.outbound))
     model = await asyncio.to_thread(MiniLm, chosen.arithmetic)  # off the event loop

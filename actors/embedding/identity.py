@@ -25,6 +25,9 @@ class ModelIdentity:
     model_id: str
     dimension: int
 
+    def __str__(self) -> str:
+        return f"{self.model_id} ({self.dimension})"
+
 
 def minilm(arithmetic: Arithmetic) -> ModelIdentity:
     """The local model in one of its arithmetics."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from actors.embedding.identity import ModelIdentity
 from actors.runtime.message import Query
 
 Vectors = npt.NDArray[np.float32]
@@ -31,7 +32,9 @@ class Embed(Query[Embeddings]):
         texts: at most ``index.max_embed_texts``.
         urgent: somebody waits for it, as for a search's query. Does not queue behind passages that
             are being embedded in the background, and is remembered for the next time.
+        model: that must make them; None: the one that the settings name first.
     """
 
     texts: tuple[str, ...]
     urgent: bool = False
+    model: ModelIdentity | None = None

@@ -11,7 +11,7 @@ import numpy as np
 from actors import metrics
 from actors.embedding.identity import ModelIdentity
 from actors.embedding.messages import Embed, Embeddings, Vectors
-from actors.errors import ValidationError
+from actors.errors import DependencyUnavailable, ValidationError
 from actors.runtime.message import Handlers
 from actors.settings import IndexSettings
 
@@ -40,10 +40,19 @@ class Embedder(Protocol):
 
 
 class EmbeddingService:
-    """Bounds, counts and remembers in front of one embedder."""
+    """Bounds, counts and remembers in front of the embedders, one for each model.
 
-    def __init__(self, embedder: Embedder, settings: IndexSettings) -> None:
-        self._embedder = embedder
+    Args:
+        embedder: asked where no model is named.
+        settings: bounds.
+        others: asked where theirs is.
+    """
+
+    def __init__(
+        self, embedder: Embedder, settings: IndexSettings, others: Sequence[Embedder] = ()
+    ) -> None:
+        self._first = embedder
+        self._embedders = {one.identity: one for one in (*others, embedder)}
         self._max_texts = settings.max_embed_texts
         self._known = _Recent(settings.query_cache_entries)
 
@@ -57,52 +66,57 @@ class EmbeddingService:
         Raises:
             ValidationError: no text, or too many.
             Overloaded: too much waits already.
-            DependencyUnavailable: who makes the vectors does not answer.
+            DependencyUnavailable: who makes the vectors does not answer, or nobody here has the
+                model that is asked for.
         """
         if not 1 <= len(query.texts) <= self._max_texts:
             raise ValidationError("texts", f"1 to {self._max_texts}")
+        embedder = self._first if query.model is None else self._embedders.get(query.model)
+        if embedder is None:
+            raise DependencyUnavailable(f"the embedding model {query.model}")
         if query.urgent:
-            vectors = await self._remembered(query.texts)
+            vectors = await self._remembered(embedder, query.texts)
         else:
-            vectors = await self._made(query.texts, urgent=False)
-        return Embeddings(vectors=vectors, model_id=self._embedder.identity.model_id)
+            vectors = await self._made(embedder, query.texts, urgent=False)
+        return Embeddings(vectors=vectors, model_id=embedder.identity.model_id)
 
-    async def _made(self, texts: Sequence[str], *, urgent: bool) -> Vectors:
+    async def _made(self, embedder: Embedder, texts: Sequence[str], *, urgent: bool) -> Vectors:
         purpose = metrics.embed_purpose(urgent)
         begun = time.perf_counter()
-        vectors = await self._embedder.embed(texts, urgent=urgent)
+        vectors = await embedder.embed(texts, urgent=urgent)
         metrics.EMBED_SECONDS.labels(purpose).observe(time.perf_counter() - begun)
         metrics.EMBEDDED_TEXTS.labels(purpose).inc(len(texts))
         return vectors
 
-    async def _remembered(self, texts: Sequence[str]) -> Vectors:
-        known = {text: self._known.get(text) for text in texts}
+    async def _remembered(self, embedder: Embedder, texts: Sequence[str]) -> Vectors:
+        model = embedder.identity
+        known = {text: self._known.get(model, text) for text in texts}
         new = [text for text, vector in known.items() if vector is None]
         metrics.EMBED_CACHE.labels("miss").inc(len(new))
         metrics.EMBED_CACHE.labels("hit").inc(len(known) - len(new))
         if new:
-            made = await self._made(new, urgent=True)
+            made = await self._made(embedder, new, urgent=True)
             for text, vector in zip(new, made, strict=True):
                 known[text] = vector
-                self._known.put(text, vector)
+                self._known.put(model, text, vector)
         return np.stack([vector for text in texts if (vector := known[text]) is not None])
 
 
 class _Recent:
-    """The vectors of the latest queries, by digest of the text; bounded."""
+    """The vectors of the latest queries, by model and digest of the text; bounded."""
 
     def __init__(self, entries: int) -> None:
         self._entries = entries
-        self._vectors: OrderedDict[bytes, Vectors] = OrderedDict()
+        self._vectors: OrderedDict[tuple[ModelIdentity, bytes], Vectors] = OrderedDict()
 
-    def get(self, text: str) -> Vectors | None:
-        key = _digest(text)
+    def get(self, model: ModelIdentity, text: str) -> Vectors | None:
+        key = model, _digest(text)
         if key in self._vectors:
             self._vectors.move_to_end(key)
         return self._vectors.get(key)
 
-    def put(self, text: str, vector: Vectors) -> None:
-        self._vectors[_digest(text)] = vector.copy()  # not a view that keeps its whole batch
+    def put(self, model: ModelIdentity, text: str, vector: Vectors) -> None:
+        self._vectors[model, _digest(text)] = vector.copy()  # not a view that keeps its whole batch
         while len(self._vectors) > self._entries:
             self._vectors.popitem(last=False)
 
