@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from actors.bus.filters import Filters
 from actors.bus.postgres.erasure import PostgresErasureStore
 from actors.bus.postgres.letters import PostgresDeadLetterStore
@@ -25,6 +27,7 @@ from actors.bus.sage.subscriptions import SubscriptionSage
 from actors.bus.timers import TimerDesk
 from actors.bus.timers_postgres import PostgresTimerStore
 from actors.carried import carry
+from actors.embedding.identity import active
 from actors.embedding.messages import Embed, Vectors
 from actors.outbound.client import Outbound
 from actors.runtime import scope
@@ -81,7 +84,9 @@ def reading(database: Database, wake_up: WakeUp, settings: GuildSettings) -> Han
 def subscribing(database: Database, host: Host, settings: GuildSettings) -> Handlers:
     """Subscriptions, and what there is to do with each."""
     bus, nudge = settings.bus, host.nudge_router
-    declared = PostgresSubscriptionStore(database, settings.router.max_lag_counted)
+    declared = PostgresSubscriptionStore(
+        database, settings.router.max_lag_counted, active(settings.embedding)
+    )
     subscriptions = SubscriptionSage(
         declared,
         bus,
@@ -114,7 +119,7 @@ def hearing(database: Database, host: Host, settings: GuildSettings) -> Handlers
     """What the router delivers to the bus itself."""
     sagas = SagaHost(PostgresSagaStore(database), host.pool, settings.saga, [INCIDENT_LOOP])
     meanings = MeaningSage(
-        PostgresMeaningStore(database),
+        PostgresMeaningStore(database, active(settings.embedding)),
         settings.bus,
         compile_filter=Filters(settings.bus).compile,
         embed=PoolEmbedder(host.pool("embedding"), settings).all,
@@ -124,22 +129,28 @@ def hearing(database: Database, host: Host, settings: GuildSettings) -> Handlers
 
 
 class PoolEmbedder:
-    """Meanings from the embedding pool."""
+    """Meanings from the embedding pool, all of one model."""
 
     def __init__(self, pool: Asker, settings: GuildSettings) -> None:
         self._pool = pool
+        self._model = active(settings.embedding)
+        self._most = settings.index.max_embed_texts
         self._query_timeout_s = settings.index.query_embed_timeout_s
         self._timeout_s = settings.router.ack_timeout_s
 
     async def one(self, text: str, context: Context) -> Sequence[float]:
         """Of a text that somebody waits for."""
-        message = Embed(context=context, texts=(text,), urgent=True)
+        message = Embed(context=context, texts=(text,), urgent=True, model=self._model)
         made = await self._pool.ask(message, timeout_s=scope.remaining_s(self._query_timeout_s))
         meaning: list[float] = made.vectors[0].tolist()
         return meaning
 
     async def all(self, texts: Sequence[str], context: Context) -> Vectors:
         """Of texts that nobody waits for."""
-        message = Embed(context=context, texts=tuple(texts))
-        made = await self._pool.ask(message, timeout_s=scope.remaining_s(self._timeout_s))
-        return made.vectors
+        made = []
+        for start in range(0, len(texts), self._most):
+            some = tuple(texts[start : start + self._most])
+            message = Embed(context=context, texts=some, model=self._model)
+            found = await self._pool.ask(message, timeout_s=scope.remaining_s(self._timeout_s))
+            made.append(found.vectors)
+        return np.concatenate(made)

@@ -257,11 +257,14 @@ class ReplayStore(Protocol):
 
 
 class Standing(NamedTuple):
-    """A subscription by meaning; what happened at or below its origin is not for it."""
+    """A subscription by meaning; what happened at or below its origin is not for it.
+
+    Without a vector its meaning is not known in the model that events are embedded with.
+    """
 
     subscription_id: str
     filter_spec: Mapping[str, Any]
-    vector: Sequence[float]
+    vector: Sequence[float] | None
     origin: Position
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import orjson
 
 from actors.bus.store import Standing
+from actors.embedding.identity import SHIPPED, ModelIdentity
 from actors.events import DeliverEvents, StoredEvent, SubscriptionMatched
 from actors.runtime.message import GuildId, Position
 from actors.storage import inbox, system_events
@@ -12,18 +13,24 @@ from actors.storage.database import Database
 from actors.storage.system_events import SystemEvent
 
 _STANDING = """
-SELECT subscription_id, filter, meaning::text AS meaning, origin_xid::text AS xid,
-       origin_seq AS seq
+SELECT subscription_id, filter, origin_xid::text AS xid, origin_seq AS seq,
+       CASE WHEN meaning_model = $2 AND vector_dims(meaning) = $3 THEN meaning::text END AS meaning
 FROM subscriptions
 WHERE guild_id = $1 AND meaning IS NOT NULL ORDER BY subscription_id
 """
 
 
 class PostgresMeaningStore:
-    """The `MeaningStore` over a `Database` of the role ``guild_app``."""
+    """The `MeaningStore` over a `Database` of the role ``guild_app``.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: one guild a transaction.
+        model: that vectors must come from; those of another are as if they were not there.
+    """
+
+    def __init__(self, database: Database, model: ModelIdentity = SHIPPED) -> None:
         self._database = database
+        self._model = model
 
     async def revision(self, guild_id: GuildId) -> int:
         """One row for all guilds."""
@@ -34,12 +41,12 @@ class PostgresMeaningStore:
     async def standing(self, guild_id: GuildId) -> Sequence[Standing]:
         """All of the guild; their number is bounded."""
         async with self._database.read(guild_id) as tx:
-            rows = await tx.fetch(_STANDING, guild_id)
+            rows = await tx.fetch(_STANDING, guild_id, self._model.model_id, self._model.dimension)
         return [
             Standing(
                 row["subscription_id"],
                 orjson.loads(row["filter"]),
-                orjson.loads(row["meaning"]),
+                None if row["meaning"] is None else orjson.loads(row["meaning"]),
                 Position(int(row["xid"]), row["seq"], self._database.epoch),
             )
             for row in rows

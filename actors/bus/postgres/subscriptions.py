@@ -17,6 +17,7 @@ from actors.bus.messages import (
     stored_sink,
 )
 from actors.bus.postgres import origins, progress
+from actors.embedding.identity import SHIPPED, ModelIdentity
 from actors.errors import VersionConflict
 from actors.runtime.message import Command, GuildId
 from actors.storage import inbox
@@ -33,27 +34,36 @@ SELECT {_COLUMNS} FROM subscriptions WHERE guild_id = $1 AND name > $2 ORDER BY 
 _INSERT = """
 INSERT INTO subscriptions (guild_id, name, subscription_id, generation, filter, sink, delivery,
                            state, reason, version, created_at, created_by, updated_at, meaning,
-                           origin_xid, origin_seq)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text::vector,
-        $15::text::xid8, $16)
+                           meaning_model, origin_xid, origin_seq)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text::vector, $15,
+        $16::text::xid8, $17)
 ON CONFLICT DO NOTHING
 """
 _UPDATE = """
 UPDATE subscriptions
 SET generation = $4, filter = $5, sink = $6, delivery = $7, state = $8, reason = $9, version = $10,
-    updated_at = $11, meaning = $12::text::vector,
-    origin_xid = coalesce($13::text::xid8, origin_xid), origin_seq = coalesce($14, origin_seq)
+    updated_at = $11, meaning = $12::text::vector, meaning_model = $13,
+    origin_xid = coalesce($14::text::xid8, origin_xid), origin_seq = coalesce($15, origin_seq)
 WHERE guild_id = $1 AND name = $2 AND subscription_id = $3 AND version = $10 - 1
 """
 _RAISE = "UPDATE subscription_revision SET revision = revision + 1"
 
 
 class PostgresSubscriptionStore:
-    """The `SubscriptionStore` over a `Database` of the role ``guild_app``."""
+    """The `SubscriptionStore` over a `Database` of the role ``guild_app``.
 
-    def __init__(self, database: Database, max_lag_counted: int) -> None:
+    Args:
+        database: one guild a transaction.
+        max_lag_counted: of a subscription; more is not counted.
+        model: that meanings come from.
+    """
+
+    def __init__(
+        self, database: Database, max_lag_counted: int, model: ModelIdentity = SHIPPED
+    ) -> None:
         self._database = database
         self._max_lag = max_lag_counted
+        self._model = model
 
     async def load(self, guild_id: GuildId, name: str) -> Subscription | None:
         """By primary key."""
@@ -101,7 +111,7 @@ class PostgresSubscriptionStore:
         """Row, revision and reply in one transaction."""
         guild_id = cause.context.caller.guild_id
         async with self._database.transaction(guild_id) as tx:
-            await _write(tx, guild_id, changed, origin, meaning)
+            await _write(tx, guild_id, changed, origin, meaning, self._model)
             await tx.execute(_RAISE)
             (found,) = await progress.informed(tx, guild_id, [changed], self._max_lag)
             info = replace(found, made=changed.version == 1)
@@ -157,6 +167,7 @@ async def _write(
     changed: Subscription,
     origin: Origin | None,
     meaning: Sequence[float] | None,
+    model: ModelIdentity,
 ) -> None:
     begin = None if origin is None else await origins.resolve(tx, guild_id, origin)
     identity = (guild_id, changed.name, changed.subscription_id, changed.generation)
@@ -170,6 +181,7 @@ async def _write(
     )
     end = (
         None if meaning is None else orjson.dumps(list(meaning)).decode(),
+        None if meaning is None else model.model_id,
         None if begin is None else str(begin.xid),
         None if begin is None else begin.seq,
     )

@@ -54,7 +54,7 @@ class MeaningSage:
         """
         if not command.subscription.startswith(meaning.SUBSCRIPTION):
             raise LookupError(f"nobody here hears {command.subscription}")
-        queries = await self._queries(command.context.caller.guild_id)
+        queries = await self._queries(command.context)
         if queries is None:
             return
         begin = min(queries.origins)
@@ -91,17 +91,30 @@ class MeaningSage:
             event=self._render(event),
         )
 
-    async def _queries(self, guild_id: GuildId) -> StandingQueries | None:
+    async def _queries(self, context: Context) -> StandingQueries | None:
         """Those of now: a query that was put before an event was published is among them."""
+        guild_id = context.caller.guild_id
         revision = await self._store.revision(guild_id)
         known = self._known.get(guild_id)
         if known is None or known[0] != revision:
-            known = (revision, self._compiled(await self._store.standing(guild_id)))
+            standing = await self._in_our_model(await self._store.standing(guild_id), context)
+            known = (revision, self._compiled(standing))
             self._known[guild_id] = known
             if len(self._known) > self._settings.meaning_guilds:
                 self._known.popitem(last=False)
         self._known.move_to_end(guild_id)
         return known[1]
+
+    async def _in_our_model(
+        self, standing: Sequence[Standing], context: Context
+    ) -> Sequence[Standing]:
+        """Those that were put while another model was in use are embedded again."""
+        strange = [one for one in standing if one.vector is None]
+        if not strange:
+            return standing
+        made = await self._embed([one.filter_spec["similar_to"] for one in strange], context)
+        again = iter(made.tolist())
+        return [one._replace(vector=next(again)) if one.vector is None else one for one in standing]
 
     def _compiled(self, standing: Sequence[Standing]) -> StandingQueries | None:
         if not standing:

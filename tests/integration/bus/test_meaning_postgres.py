@@ -5,6 +5,7 @@ import pytest
 from actors.bus.postgres.meaning import PostgresMeaningStore
 from actors.bus.postgres.reading import PostgresReadingStore
 from actors.bus.postgres.subscriptions import PostgresSubscriptionStore
+from actors.embedding.identity import ModelIdentity
 from actors.events import DeliverEvents, SubscriptionMatch, SubscriptionMatched
 from actors.runtime.message import Position
 from actors.storage.database import Database
@@ -46,9 +47,25 @@ async def test_standing_queries_are_those_of_the_guild_and_a_change_raises_the_r
     (one,) = await meanings.standing(GUILD)
 
     assert (one.subscription_id, one.filter_spec) == (asked.subscription_id, asked.filter_spec)
+    assert one.vector is not None
     assert (one.vector[0], len(one.vector)) == (0.5, 384)
     assert one.origin > Position(0, 0)
     assert await meanings.revision(GUILD) == before + 3
+
+
+async def test_a_meaning_of_another_model_is_as_if_it_were_not_there(database: Database) -> None:
+    subscriptions = PostgresSubscriptionStore(database, 10, ModelIdentity("long", 2))
+    asked = new_subscription(filter_spec={"similar_to": "disk"})
+    await added(subscriptions, asked, meaning=[0.6, 0.8])
+    models = [ModelIdentity("long", 2), ModelIdentity("long", 384), ModelIdentity("short", 2)]
+
+    vectors = [
+        one.vector
+        for model in models
+        for one in await PostgresMeaningStore(database, model).standing(GUILD)
+    ]
+
+    assert vectors == [pytest.approx([0.6, 0.8]), None, None]
 
 
 async def test_a_match_is_written_once_and_in_the_order_of_what_happened(

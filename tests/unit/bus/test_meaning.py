@@ -166,9 +166,9 @@ class Store:
         self.committed += matched
 
     def ask(
-        self, name: str, vector: Sequence[float], origin: Position = BEGINNING, **spec: Any
+        self, name: str, vector: Sequence[float] | None, origin: Position = BEGINNING, **spec: Any
     ) -> None:
-        self.standing_queries.append(Standing(name, {"similar_to": "…", **spec}, vector, origin))
+        self.standing_queries.append(Standing(name, {"similar_to": name, **spec}, vector, origin))
         self.number += 1
 
 
@@ -254,6 +254,20 @@ async def test_a_query_asked_meanwhile_counts_and_nothing_is_read_twice(
     await pool.ask(delivered('"disk full"'))
 
     assert (store.read, len(store.committed)) == (2, 2)
+
+
+async def test_a_query_that_was_put_in_another_model_is_embedded_again_once(
+    pool: LocalPool, store: Store, embedder: Embedder
+) -> None:
+    store.ask("sub_well", (0, 1))
+    store.ask("sub_disk", None)
+
+    await pool.ask(delivered('"disk full"'))
+    await pool.ask(delivered('"disk full"'))
+
+    matched = [[one.subscription_id for one in said.matches] for _, said in store.committed]
+    assert matched == [["sub_disk"], ["sub_disk"]]
+    assert embedder.texts == ["sub_disk", "disk full", "disk full"]
 
 
 async def test_score_and_types_of_the_filter_count(pool: LocalPool, store: Store) -> None:
