@@ -603,6 +603,22 @@ class DocumentDeleted(Payload):
     source_id: str
 
 
+@event_type("sage.rag.model.switched")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSwitched(Payload):
+    """From this position on all vectors of the guild come from another model.
+
+    Attributes:
+        model_id: of the new ones.
+        dimension: of the new ones.
+        passages: that have a vector of it; the others get theirs in the background.
+    """
+
+    model_id: str
+    dimension: int
+    passages: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionMatch:
     """A standing query that an event is close to; ``score`` is the cosine, -1 to 1."""

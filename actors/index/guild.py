@@ -229,6 +229,20 @@ class GuildIndex:
             self.replace(entry.source, [former._with_vector(slot) for slot in entry.slots])
         self.commit()
 
+    def succeed(self, former: "GuildIndex") -> None:
+        """Comes to know what the former index knows, in a model of its own.
+
+        Rows may have been read that are ahead of the former index, and are kept; sources that it
+        has lost are dropped; what it knew ahead of the rows is taken over without vectors.
+        """
+        for source_id in self._entries.keys() - former._entries.keys():
+            self.remove(source_id)
+        for source_id, entry in former._entries.items():
+            mine = self._entries.get(source_id)
+            if mine is None or mine.source.version < entry.source.version:
+                self.replace(entry.source, [former._passages[slot] for slot in entry.slots])
+        self.commit()
+
     # --- asking -------------------------------------------------------------------------------
 
     def __contains__(self, source_id: str) -> bool:
@@ -251,6 +265,14 @@ class GuildIndex:
     def without_vector(self) -> int:
         """Passages that only the lexical leg can find."""
         return self._living - self._embedded
+
+    def waiting(self) -> list[str]:
+        """Ids of the sources with a passage that has no vector."""
+        return [
+            source_id
+            for source_id, entry in self._entries.items()
+            if not all(slot in self._dense for slot in entry.slots)
+        ]
 
     def statuses(self, source_type: SourceType) -> frozenset[str]:
         """The statuses that sources of a type have."""

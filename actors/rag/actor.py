@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from actors.embedding.identity import active
+from actors.embedding.identity import ModelIdentity, active
 from actors.embedding.messages import Embed, Embeddings
 from actors.rag.backlog import Backlog
 from actors.rag.balancing import Balancing
@@ -33,10 +33,16 @@ class PoolEmbedder:
         self._pool = pool
 
     async def embed(
-        self, texts: Sequence[str], context: Context, *, urgent: bool, timeout_s: float
+        self,
+        texts: Sequence[str],
+        context: Context,
+        *,
+        urgent: bool,
+        timeout_s: float,
+        model: ModelIdentity | None = None,
     ) -> Embeddings:
         """See `Embedder.embed`."""
-        message = Embed(context=context, texts=tuple(texts), urgent=urgent)
+        message = Embed(context=context, texts=tuple(texts), urgent=urgent, model=model)
         return await self._pool.ask(message, timeout_s=timeout_s)
 
 
@@ -55,12 +61,11 @@ class RagMember(Member):
         host.on_close(log_database.close)
         store = PostgresRagStore(database, log_database)
         model = active(host.settings.embedding)
-        snapshots = Snapshots(settings, model.model_id, model.dimension)
         layout, me = Layout(settings.shards, settings.replicas), self.identity.name
         peers = None if layout.whole else host.peers(self.identity.pool)
         holding = Holding(layout, Place(me), [] if peers is None else await _expected(peers))
         log = LogReader(log_database)
-        library = Library(store, log, settings, model.dimension, snapshots, holding)
+        library = Library(store, log, settings, model, Snapshots(settings), holding)
         host.on_close(library.close)
         await library.load()
         embedder = PoolEmbedder(host.pool("embedding"))

@@ -86,7 +86,8 @@ class Backlog:
         claimed = await self._store.claim(
             guild_id, self._settings.embed_claim, self._settings.embed_claim_s
         )
-        if not claimed:
+        if not claimed:  # another member has them, or has them in a model that we do not know of
+            await self._library.check_model(guild_id)
             return False
         command = _command(guild_id)
         try:
@@ -95,6 +96,7 @@ class Backlog:
                 command.context,
                 urgent=False,
                 timeout_s=self._settings.embed_claim_s,
+                model=self._library.model(guild_id),
             )
         except ElderGuildError:
             await self._store.release(guild_id, [pending.chunk_id for pending in claimed])

@@ -5,18 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import structlog
 
-from actors.errors import DependencyUnavailable, ValidationError
+from actors.embedding.identity import ModelIdentity
+from actors.errors import DependencyUnavailable, ElderGuildError, ValidationError
 from actors.events import Evidence, RunbookStep
 from actors.index.guild import share_of_dense
 from actors.index.lexical import LexicalLeg
 from actors.index.passage import Vector
 from actors.rag import answers, evidence, merging, runbook
-from actors.rag.embedder import Embedder, vector_or_none
+from actors.rag.embedder import Embedder, Meaning, meaning_or_none
 from actors.rag.library import Library
 from actors.rag.messages import (
     Answer,
     Ask,
+    AskedMeaning,
     EvidenceFound,
     FindEvidence,
     FindShardEvidence,
@@ -38,6 +41,7 @@ from actors.runtime.message import GuildId, Handlers, Position
 from actors.runtime.peers import Peers
 from actors.settings import IndexSettings
 
+_log = structlog.get_logger("elders_guild.rag")
 _MAX_LINES = 50
 
 
@@ -86,7 +90,8 @@ class Finder:
             self._check(query.text)
         if not 1 <= query.top_k <= self._settings.max_results:
             raise ValidationError("top_k", f"1 to {self._settings.max_results}")
-        given = None if query.vector is None else _given(query.vector, self._library.dimension)
+        model = self._library.model(query.context.caller.guild_id)
+        given = None if query.vector is None else _given(query.vector, model)
         if query.mode is SearchMode.EXACT:
             return await self._exact(query, given)
         if self._shards.whole:
@@ -106,20 +111,23 @@ class Finder:
         asked = evidence.question(query, self._settings.max_query_chars)
         timeout_s = self._settings.query_embed_timeout_s
         guild_id = query.context.caller.guild_id
+        model = self._library.model(guild_id)
+        meant = meaning_or_none(self._embedder, asked.meaning, query.context, timeout_s, model)
         lines: evidence.Lines | ShardEvidence
         missing = 0
         if self._shards.whole:
-            vector, left = await asyncio.gather(
-                vector_or_none(self._embedder, asked.meaning, query.context, timeout_s),
-                self._one.brought_up(guild_id, query.min_position),
+            meaning, left = await asyncio.gather(
+                meant, self._one.brought_up(guild_id, query.min_position)
             )
             hidden = left.source_ids
             lines = await self._library.ask(
-                guild_id, lambda index: evidence.gather(index, asked, vector, query.limit, hidden)
+                guild_id,
+                lambda index: evidence.gather(
+                    index, asked, self._one.fitting(guild_id, 0, meaning), query.limit, hidden
+                ),
             )
         else:
-            vector = await vector_or_none(self._embedder, asked.meaning, query.context, timeout_s)
-            gathered = await self._evidence(query, vector)
+            gathered = await self._evidence(query, await meant)
             lines, missing = merging.evidence(gathered.parts, query.limit), gathered.missing
         best, steps = await self._runbook(guild_id, lines.runbooks)
         return EvidenceFound(
@@ -203,10 +211,10 @@ class Finder:
             dense_pending=pending,
         )
 
-    async def _hits(self, query: Search, given: Vector | None = None) -> SearchHits:
-        guild_id, mode = query.context.caller.guild_id, query.mode
-        vector, left = await asyncio.gather(
-            self._vector(query, given),
+    async def _hits(self, query: Search, given: Meaning | None = None) -> SearchHits:
+        guild_id, dense_alone = query.context.caller.guild_id, query.mode is SearchMode.DENSE
+        meaning, left = await asyncio.gather(
+            self._meaning(query, given, self._library.model(guild_id)),
             self._one.brought_up(
                 guild_id, query.min_position, dense=query.dense_too, wait_s=query.wait_s
             ),
@@ -218,10 +226,10 @@ class Finder:
             lambda index: (
                 index.search(
                     query.text,
-                    vector,
+                    self._one.fitting(guild_id, 0, meaning, needed=dense_alone),
                     selection=selection,
                     limit=query.top_k,
-                    lexical=mode is not SearchMode.DENSE,
+                    lexical=not dense_alone,
                 ),
                 index.without_vector,
             ),
@@ -236,36 +244,43 @@ class Finder:
         )
 
     async def _gathered(
-        self, query: Search, given: Vector | None = None, *, weigh: bool = False
+        self, query: Search, given: Meaning | None = None, *, weigh: bool = False
     ) -> tuple[SearchHits, Mapping[str, float]]:
-        """The best of all shards and, where asked for, how rare the text's terms are in them."""
-        vector = await self._vector(query, given)
+        """The best of all shards and, where asked for, how rare the text's terms are in them.
+
+        A shard whose vectors are of another model answers by its words alone: cosines of two models
+        are never compared.
+        """
+        guild_id = query.context.caller.guild_id
+        meaning = await self._meaning(query, given, self._library.model(guild_id))
         bare = replace(query, vector=None)  # it goes beside it, of unit length
 
         def message(shard: int) -> SearchShard:
             return SearchShard(
                 context=query.context,
                 search=bare,
-                vector=_sent(vector),
+                meaning=_sent(meaning),
                 shard=shard,
                 shards=self._shards.count,
                 weigh=weigh,
             )
 
         gathered: Gathered[ShardHits] = await self._shards.gather(
-            query.context.caller.guild_id,
+            guild_id,
             lambda shard: self._one.search(message(shard)),
             message,
             self._patience_s(query.min_position, query.wait_s),
         )
         parts, lexical = gathered.parts, query.mode is not SearchMode.DENSE
-        both = lexical and vector is not None
-        candidates = max(query.top_k, self._settings.candidates) if both else query.top_k
+        dense = any(part.by_meaning for part in parts)
+        if meaning is not None and not all(part.by_meaning for part in parts):
+            await self._check_model(guild_id)
+        candidates = max(query.top_k, self._settings.candidates)
         best, weight = merging.hits(
             parts,
-            lambda legs: share_of_dense(legs, lexical, vector is not None),
+            lambda legs: share_of_dense(legs, lexical, dense),
             query.top_k,
-            candidates,
+            candidates if lexical and dense else query.top_k,
         )
         hits = SearchHits(
             hits=best,
@@ -279,14 +294,21 @@ class Finder:
         )
         return hits, merging.rarity(parts)
 
+    async def _check_model(self, guild_id: GuildId) -> None:
+        """A shard is of another model: if this member has not heard of a switch, it asks now."""
+        try:
+            await self._library.check_model(guild_id)
+        except ElderGuildError as error:  # the answer is there all the same
+            _log.warning("model_not_checked", guild_id=guild_id, code=error.code)
+
     async def _evidence(
-        self, query: FindEvidence, vector: Vector | None
+        self, query: FindEvidence, meaning: Meaning | None
     ) -> Gathered[ShardEvidence]:
         def message(shard: int) -> FindShardEvidence:
             return FindShardEvidence(
                 context=query.context,
                 find=query,
-                vector=_sent(vector),
+                meaning=_sent(meaning),
                 shard=shard,
                 shards=self._shards.count,
             )
@@ -322,12 +344,17 @@ class Finder:
             return self._settings.position_wait_s
         return min(wait_s, self._settings.max_position_wait_s)
 
-    async def _exact(self, query: Search, given: Vector | None) -> SearchHits:
+    async def _exact(self, query: Search, given: Meaning | None) -> SearchHits:
         """From the database alone: everything that is committed, compared one by one."""
         guild_id = query.context.caller.guild_id
-        vector = await self._vector(query, given)
-        assert vector is not None  # noqa: S101  # no vector is an error in this mode
-        hits = await self._store.exact(guild_id, vector, query.filters, query.top_k)
+        model = await self._store.model(guild_id) or self._library.model(guild_id)
+        meaning = await self._meaning(query, given, model)
+        assert meaning is not None  # noqa: S101  # no vector is an error in this mode
+        hits = await self._store.exact(
+            guild_id, meaning.vector, query.filters, query.top_k, model=meaning.model
+        )
+        if not hits and (await self._store.model(guild_id) or model) != meaning.model:
+            raise DependencyUnavailable("the model of the query, which the guild has left")
         return SearchHits(
             hits=tuple(hits),
             position=self._library.position,
@@ -336,7 +363,9 @@ class Finder:
             dense_weight=1.0,
         )
 
-    async def _vector(self, query: Search, given: Vector | None) -> Vector | None:
+    async def _meaning(
+        self, query: Search, given: Meaning | None, model: ModelIdentity
+    ) -> Meaning | None:
         """What the dense leg is asked with; None where it is left out.
 
         Raises:
@@ -345,10 +374,10 @@ class Finder:
         if given is not None or query.mode is SearchMode.LEXICAL:
             return given
         timeout_s = self._settings.query_embed_timeout_s
-        vector = await vector_or_none(self._embedder, query.text, query.context, timeout_s)
-        if vector is None and query.mode is not SearchMode.HYBRID:
+        meaning = await meaning_or_none(self._embedder, query.text, query.context, timeout_s, model)
+        if meaning is None and query.mode is not SearchMode.HYBRID:
             raise DependencyUnavailable("the embedder")
-        return vector
+        return meaning
 
     def _quotes(
         self,
@@ -380,21 +409,23 @@ class Finder:
             raise ValidationError("text", f"at most {self._settings.max_query_chars} characters")
 
 
-def _given(sent: bytes, dimension: int) -> Vector:
+def _given(sent: bytes, model: ModelIdentity) -> Meaning:
     """The caller's vector, of unit length.
 
     Raises:
         ValidationError: another dimension, no length, or not finite.
     """
-    if len(sent) != 4 * dimension:
-        raise ValidationError("vector", f"{dimension} numbers are needed")
+    if len(sent) != 4 * model.dimension:
+        raise ValidationError("vector", f"{model.dimension} numbers are needed")
     vector = np.frombuffer(sent, dtype="<f4").astype(np.float32)
     length = float(np.linalg.norm(vector))
     if not np.isfinite(length) or length == 0.0:
         raise ValidationError("vector", "must be finite and have a length")
     unit: Vector = vector / length
-    return unit
+    return Meaning(unit, model)
 
 
-def _sent(vector: Vector | None) -> bytes | None:
-    return None if vector is None else vector.astype("<f4").tobytes()
+def _sent(meaning: Meaning | None) -> AskedMeaning | None:
+    if meaning is None:
+        return None
+    return AskedMeaning(vector=meaning.vector.astype("<f4").tobytes(), model=meaning.model)

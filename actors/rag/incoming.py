@@ -1,6 +1,6 @@
 """What the log says, as the indexes take it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from actors import events
@@ -14,6 +14,9 @@ from actors.settings import IndexSettings
 from actors.storage.frontier import Frontier
 from actors.storage.log import Advance, Page
 from actors.storage.unread import Mention
+
+Rows = Callable[[GuildId, Collection[str]], Awaitable[list[Loaded]]]
+"""Sources as they are stored; those that have left are not among them."""
 
 _OTHERS = ("sage.knowledge.", "sage.incident.", "sage.task.")
 
@@ -62,10 +65,16 @@ class Incoming:
     So a task is found at the position of its creation, and not only when the router has brought it
     to the RAG pool. A source that has left and come back is read again: the rows may be ahead of
     the events, never behind.
+
+    Args:
+        store: what the projection has stored.
+        rows: what is to be found, with the vectors that it is to be found by.
+        settings: sizes.
     """
 
-    def __init__(self, store: RagStore, settings: IndexSettings) -> None:
+    def __init__(self, store: RagStore, rows: Rows, settings: IndexSettings) -> None:
         self._store = store
+        self._rows = rows
         self._settings = settings
 
     async def read(self, guild_id: GuildId, batch: Sequence[StoredEvent]) -> Changes:
@@ -78,7 +87,7 @@ class Incoming:
         ahead, present = await self._ahead(guild_id, batch)
         others = {event.aggregate_id: event.position for event in batch}
         wanted = own.keys() | present
-        loaded = list(await self._store.load(guild_id, sorted(wanted))) if wanted else []
+        loaded = await self._rows(guild_id, wanted) if wanted else []
         gone = wanted - {source.source_id for source, _ in loaded}
         for source_id, source in ahead.items():
             if source.removed:

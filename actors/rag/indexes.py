@@ -8,7 +8,7 @@ beside the searches, and is put in place when it is done.
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -18,27 +18,21 @@ from actors.index.dense import Compression
 from actors.index.guild import GuildIndex
 from actors.index.image import Image
 from actors.rag import placement
+from actors.rag.models import Models
+from actors.rag.placement import ShardKey
 from actors.rag.store import Loaded
-from actors.runtime.message import GuildId
 from actors.settings import IndexSettings
 
 _log = structlog.get_logger("elders_guild.rag")
 _T = TypeVar("_T")
 
 
-class ShardKey(NamedTuple):
-    """One shard of one guild's index."""
-
-    guild_id: GuildId
-    shard: int = 0
-
-
 class Indexes:
     """One `GuildIndex` a shard of a guild, made when it is first needed."""
 
-    def __init__(self, settings: IndexSettings, dimension: int) -> None:
+    def __init__(self, settings: IndexSettings, models: Models) -> None:
         self._settings = settings
-        self._dimension = dimension
+        self._models = models
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="index-aside")
         self._indexes: dict[ShardKey, GuildIndex] = {}
@@ -107,6 +101,27 @@ class Indexes:
 
         await self.ask(key, change)
 
+    def empty(self, dimension: int) -> GuildIndex:
+        """A new index for vectors of this dimension, not in place yet."""
+        return GuildIndex(
+            dimension,
+            candidates=self._settings.candidates,
+            fold_rows=self._settings.fold_rows,
+            compress_rows=self._settings.compress_rows,
+        )
+
+    async def swap(self, key: ShardKey, successor: Callable[[GuildIndex], GuildIndex]) -> None:
+        """Puts another index in the place of a shard's, between two searches."""
+
+        def exchange() -> None:
+            self._indexes[key] = successor(self._index(key))
+
+        await self._on_thread(exchange)
+
+    async def beside(self, work: Callable[[], _T]) -> _T:
+        """Runs what takes long on the thread beside the searches."""
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work)
+
     async def tend(self, key: ShardKey) -> None:
         """Begins what an index needs that has grown or lost much; one such work a shard at a time.
 
@@ -137,7 +152,7 @@ class Indexes:
         """Learns the codes of a large base, then puts it in place."""
         base: CompressedBase | None = None
         try:
-            base = await self._beside(compression.build)
+            base = await self.beside(compression.build)
         finally:
             await self._on_thread(lambda: index.compress(base))
         _log.info("index_compressed", **key._asdict(), passages=index.passages)
@@ -146,7 +161,7 @@ class Indexes:
         """Builds the index anew without its dead slots, then takes over what came meanwhile."""
         image = await self._on_thread(index.image)
         try:
-            fresh = await self._beside(lambda: index.fresh(image))
+            fresh = await self.beside(lambda: index.fresh(image))
         finally:
             await self._on_thread(index.release)
         await self._on_thread(lambda: self._exchange(key, image, index, fresh))
@@ -160,13 +175,7 @@ class Indexes:
     def _index(self, key: ShardKey) -> GuildIndex:
         index = self._indexes.get(key)
         if index is None:
-            index = GuildIndex(
-                self._dimension,
-                candidates=self._settings.candidates,
-                fold_rows=self._settings.fold_rows,
-                compress_rows=self._settings.compress_rows,
-            )
-            self._indexes[key] = index
+            index = self._indexes[key] = self.empty(self._models.held(key).dimension)
         return index
 
     def _start(self, key: ShardKey, work: Coroutine[Any, Any, None]) -> None:
@@ -182,6 +191,3 @@ class Indexes:
 
     async def _on_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    async def _beside(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._aside, work)

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
 
-from actors import metrics
-from actors.embedding.identity import MINILM_DIMENSION
+from actors import events, metrics
+from actors.embedding.identity import SHIPPED, ModelIdentity
 from actors.errors import DependencyUnavailable, ElderGuildError, StaleIndex
 from actors.events import StoredEvent
 from actors.index.checksum import Checksum
@@ -17,8 +17,10 @@ from actors.rag import projection
 from actors.rag.dense_backlog import DenseBacklog
 from actors.rag.holding import Holding
 from actors.rag.incoming import Incoming, Log
-from actors.rag.indexes import Indexes, ShardKey
-from actors.rag.placement import Layout
+from actors.rag.indexes import Indexes
+from actors.rag.models import Models
+from actors.rag.placement import Layout, ShardKey
+from actors.rag.rebuilding import Rebuilding, pages
 from actors.rag.snapshots import Snapshots
 from actors.rag.store import Loaded, RagStore
 from actors.runtime.message import GuildId, Position
@@ -40,12 +42,11 @@ class Library:
         store: where the passages are.
         log: what changed.
         settings: sizes and pauses.
-        dimension: of the embedder's vectors.
+        model: of the vectors, where a guild has none yet.
         snapshots: where a start may begin; None: always at the database.
         holding: which shards this member holds; None: every one.
 
     Attributes:
-        dimension: of the vectors.
         holding: which shards this member holds.
     """
 
@@ -54,22 +55,31 @@ class Library:
         store: RagStore,
         log: Log,
         settings: IndexSettings,
-        dimension: int = MINILM_DIMENSION,
+        model: ModelIdentity = SHIPPED,
         snapshots: Snapshots | None = None,
         holding: Holding | None = None,
     ) -> None:
-        self.dimension = dimension
         self.holding = holding or Holding(Layout(settings.shards))
         self._store = store
         self._log = log
         self._settings = settings
         self._snapshots = snapshots
-        self._incoming = Incoming(store, settings)
-        self._indexes = Indexes(settings, dimension)
+        self._incoming = Incoming(store, self._rows, settings)
+        self._models = Models(model)
+        self._indexes = Indexes(settings, self._models)
         self._dense: defaultdict[GuildId, DenseBacklog] = defaultdict(DenseBacklog)
         self._frontier: Frontier | None = None
         self._advanced = asyncio.Condition()
         self._changing = asyncio.Lock()
+        self._rebuilding = Rebuilding(
+            store,
+            self.holding,
+            self._indexes,
+            self._models,
+            self._changing,
+            self._swapped,
+            settings,
+        )
         self._removed_ahead: set[Position] = set()
         self._waiting = 0
         self._hurry = asyncio.Event()
@@ -83,6 +93,30 @@ class Library:
         """Everything of the guild up to here is searchable by its meaning, too."""
         position = self.position
         return None if position is None else self._dense[guild_id].reached(position)
+
+    def model(self, guild_id: GuildId) -> ModelIdentity:
+        """What a guild's queries are asked in."""
+        return self._models.of(guild_id)
+
+    def model_held(self, guild_id: GuildId, shard: int = 0) -> ModelIdentity:
+        """Of the vectors of a shard; what is compared with them must be of it, too.
+
+        Within `ask` it is the model of the very index that is asked.
+        """
+        return self._models.held(ShardKey(guild_id, shard))
+
+    async def check_model(self, guild_id: GuildId) -> None:
+        """Begins to build the guild's indexes anew where the guild's model is another one.
+
+        Raises:
+            ElderGuildError: the rows cannot be read.
+        """
+        await self._rebuilding.begin(guild_id)
+
+    async def settled(self) -> None:
+        """Waits until no index is being built anew, compressed or compacted."""
+        await self._rebuilding.settled()
+        await self._indexes.tended()
 
     @property
     def guilds(self) -> tuple[GuildId, ...]:
@@ -124,27 +158,13 @@ class Library:
         Raises:
             ElderGuildError: the rows cannot be read; then nothing has changed.
         """
-        keys = [ShardKey(guild_id, shard) for shard in sorted(shards)]
         position = self.position
         if position is None:
             raise DependencyUnavailable("the index")
-        async with self._changing:  # from here on what the log says is applied to them, too
-            self.holding.fill(guild_id, shards)
-        filled = False
-        try:
-            # Nobody knows since when its passages wait for vectors: since ever, then.
-            await self._fill(guild_id, shards, Position(0, 1, position.epoch))
-            filled = True
-        finally:
-            self.holding.fill(guild_id, ())
-            if filled:
-                self.holding.held(guild_id).update(shards)
-            else:
-                async with self._changing:
-                    for key in keys:
-                        await self._let_go(key)
-        for key in keys:
-            await self._indexes.tend(key)
+        async with self._rebuilding.filling:  # a switch is followed before it, or behind it
+            await self._take(guild_id, shards, position.epoch)
+        for shard in sorted(shards):
+            await self._indexes.tend(ShardKey(guild_id, shard))
         self._measure()
 
     async def drop(self, guild_id: GuildId, shard: int) -> None:
@@ -217,20 +237,19 @@ class Library:
         _log.info("index_loaded", guilds=len(self._indexes), position=str(start), end=str(end))
 
     async def verify(self, guild_id: GuildId) -> bool:
-        """Whether each shard held here has what the rows say, vectors included.
+        """Whether each shard held here has what the rows say, with the vectors of its own model.
 
         Only meaningful while nobody writes: what changes between the two readings differs.
         """
-        wanted = {shard: Checksum(guild_id) for shard in self.holding.held(guild_id)}
-        async for page in self._pages(guild_id):
-            for shard, loaded in self.holding.divided(page).items():
-                if shard in wanted:
-                    for source, passages in loaded:
-                        wanted[shard].add(source, passages)
-        for shard, rows in wanted.items():
-            held = await self.ask(guild_id, lambda index: _checksum(guild_id, index), shard)
-            if (held.value, held.passages) != (rows.value, rows.passages):
-                return False
+        by_model: defaultdict[ModelIdentity, set[int]] = defaultdict(set)
+        for shard in self.holding.held(guild_id):
+            by_model[self.model_held(guild_id, shard)].add(shard)
+        for model, shards in by_model.items():
+            wanted = await self._checksums(guild_id, shards, model)
+            for shard, rows in wanted.items():
+                held = await self.ask(guild_id, lambda index: _checksum(guild_id, index), shard)
+                if (held.value, held.passages) != (rows.value, rows.passages):
+                    return False
         return True
 
     async def keep_snapshots(self) -> None:
@@ -255,9 +274,10 @@ class Library:
         async with self._changing:  # what is applied and the position belong together
             position = self.position
             index, image = await self.ask(guild_id, lambda index: (index, index.image()), shard)
+            model = self.model_held(guild_id, shard)
         try:
             if position is not None:
-                await self._snapshots.save(guild_id, image, position, shard)
+                await self._snapshots.save(guild_id, image, position, model, shard)
         finally:
             await self._indexes.run(index.release)  # this one: another may be in its place by now
         return True
@@ -295,34 +315,62 @@ class Library:
 
     async def close(self) -> None:
         """Ends the index threads; running work is finished."""
+        self._rebuilding.stop()
         await self._indexes.close()
 
     async def _load_guild(self, guild_id: GuildId, end: Position) -> Position:
         """Fills the shards of one guild; up to where the log is in all of them."""
+        model = await self._store.model(guild_id) or self._models.default
+        self._models.ask_in(guild_id, model)
         missing, reached = set(self.holding.held(guild_id)), end
         snapshots = self._snapshots
         for shard in sorted(missing):
-            kept = None if snapshots is None else await snapshots.load(guild_id, end, shard)
+            key = ShardKey(guild_id, shard)
+            self._models.hold(key, model)
+            kept = None if snapshots is None else await snapshots.load(guild_id, end, model, shard)
             if kept is not None:
                 missing.discard(shard)
                 reached = min(reached, kept.position)
-                await self._indexes.put(ShardKey(guild_id, shard), kept.loaded)
+                await self._indexes.put(key, kept.loaded)
                 self._note(guild_id, kept.loaded, dict.fromkeys(_ids(kept.loaded), kept.position))
         if missing:
-            await self._fill(guild_id, missing, end)
+            await self._fill(guild_id, missing, model, end)
         return reached
 
-    async def _fill(self, guild_id: GuildId, shards: Collection[int], end: Position) -> None:
+    async def _take(self, guild_id: GuildId, shards: Collection[int], epoch: int) -> None:
+        keys = [ShardKey(guild_id, shard) for shard in shards]
+        model = await self._store.model(guild_id) or self.model(guild_id)
+        async with self._changing:  # from here on what the log says is applied to them, too
+            self.holding.fill(guild_id, shards)
+            for key in keys:
+                self._models.hold(key, model)
+        filled = False
+        try:
+            # Nobody knows since when its passages wait for vectors: since ever, then.
+            await self._fill(guild_id, shards, model, Position(0, 1, epoch))
+            filled = True
+        finally:
+            self.holding.fill(guild_id, ())
+            if filled:
+                self.holding.held(guild_id).update(shards)
+            else:
+                async with self._changing:
+                    for key in keys:
+                        await self._let_go(key)
+
+    async def _fill(
+        self, guild_id: GuildId, shards: Collection[int], model: ModelIdentity, since: Position
+    ) -> None:
         """From the rows. What the log says of them meanwhile waits for the page being read."""
         after: str | None = ""
         while after is not None:
             async with self._changing:
-                page = await self._store.page(guild_id, after, self._settings.load_page)
+                page = await self._store.page(guild_id, after, self._settings.load_page, model)
                 for shard, loaded in self.holding.divided(page).items():
                     if shard in shards:
                         key = ShardKey(guild_id, shard)
                         await self._indexes.put(key, loaded, visible=False)
-                        self._note(guild_id, loaded, dict.fromkeys(_ids(loaded), end))
+                        self._note(guild_id, loaded, dict.fromkeys(_ids(loaded), since))
             after = page[-1][0].source_id if len(page) >= self._settings.load_page else None
         for shard in shards:
             await self._indexes.put(ShardKey(guild_id, shard), ())
@@ -330,6 +378,7 @@ class Library:
     async def _let_go(self, key: ShardKey) -> None:
         for source_id in await self._indexes.drop(key):
             self._dense[key.guild_id].done(source_id)
+        self._models.drop(key)
 
     async def _tend(self, guild_id: GuildId) -> None:
         for shard in sorted(self.holding.applied(guild_id)):
@@ -339,13 +388,29 @@ class Library:
         metrics.INDEX_SHARDS_HELD.set(self.holding.count)
         self._indexes.measure()
 
-    async def _pages(self, guild_id: GuildId) -> AsyncIterator[list[Loaded]]:
-        after = ""
-        while page := await self._store.page(guild_id, after, self._settings.load_page):
-            yield page
-            if len(page) < self._settings.load_page:
-                return
-            after = page[-1][0].source_id
+    async def _checksums(
+        self, guild_id: GuildId, shards: Collection[int], model: ModelIdentity
+    ) -> dict[int, Checksum]:
+        """What the rows say of these shards, with their vectors of a model."""
+        wanted = {shard: Checksum(guild_id) for shard in shards}
+        async for page in pages(self._store, guild_id, model, self._settings.load_page):
+            for shard, loaded in self.holding.divided(page).items():
+                if shard in wanted:
+                    for source, passages in loaded:
+                        wanted[shard].add(source, passages)
+        return wanted
+
+    async def _rows(self, guild_id: GuildId, source_ids: Collection[str]) -> list[Loaded]:
+        """Sources as they are stored, each with the vectors of its shard's model."""
+        self._rebuilding.touched(guild_id, source_ids)
+        by_model: defaultdict[ModelIdentity, list[str]] = defaultdict(list)
+        for source_id in sorted(source_ids):
+            shard = self.holding.shard_of(source_id)
+            by_model[self.model_held(guild_id, shard)].append(source_id)
+        found: list[Loaded] = []
+        for model, ids in by_model.items():
+            found += await self._store.load(guild_id, ids, model)
+        return found
 
     def _has(self, guild_id: GuildId, wanted: Position, dense: bool) -> bool:
         return self._covers(wanted) and (not dense or self._dense[guild_id].has(wanted))
@@ -389,6 +454,8 @@ class Library:
             found = await self._incoming.read(guild_id, self._mine(guild_id, batch))
             if found.loaded or found.gone:
                 await self._put(guild_id, found.loaded, found.positions, found.gone)
+        if any(isinstance(event.payload, events.ModelSwitched) for event in batch):
+            await self._rebuilding.begin(guild_id, switched=True)
 
     def _mine(self, guild_id: GuildId, batch: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
         """Those of them whose sources are of the shards here."""
@@ -433,6 +500,17 @@ class Library:
                 dense.done(source.source_id)
             else:
                 dense.waits(source.source_id, positions[source.source_id])
+
+    def _swapped(
+        self, guild_id: GuildId, source_ids: Collection[str], waiting: Collection[str]
+    ) -> None:
+        """The vectors of a new index are there, but for those that nobody has made yet."""
+        dense, position = self._dense[guild_id], self.position
+        for source_id in set(source_ids).difference(waiting):
+            dense.done(source_id)
+        if position is not None:
+            for source_id in waiting:
+                dense.waits(source_id, position)
 
     async def _advance(self, frontier: Frontier) -> None:
         self._removed_ahead = {one for one in self._removed_ahead if not frontier.covers(one)}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from actors.embedding.identity import ModelIdentity
 from actors.events import Evidence, RunbookStep, SourceType
 from actors.runtime.message import Command, Outcome, Position, Query
 
@@ -231,7 +232,8 @@ class SearchHits:
         position: how far into the log the answering index had read.
         dense_position: up to where everything has its vector.
         stale: the database could not be asked what has left meanwhile.
-        dense_pending: passages of this guild that are not embedded yet.
+        dense_pending: passages of this guild that are not embedded yet, or that a shard holds in
+            another model than the query's and found by their words alone.
         dense_weight: share of the dense leg in the scores, 0 to 1.
         partial: some of the index did not answer in time.
         missing_shards: how many of its shards.
@@ -397,6 +399,19 @@ class GetIndexStatus(Query[IndexStatus]):
 # --- between members: one shard of an index -------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedMeaning:
+    """What the dense leg of a shard is asked with.
+
+    Attributes:
+        vector: of unit length, little-endian float32.
+        model: that made it; a shard whose vectors are of another one leaves its dense leg out.
+    """
+
+    vector: bytes
+    model: ModelIdentity
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShardHits:
     """What one shard has for a search; the scores of all shards are fused by who asked.
@@ -408,6 +423,7 @@ class ShardHits:
         hits: those that can be among the best, without scores.
         rarity: of the text's terms in this shard, where it was asked for.
         passages: of the shard.
+        by_meaning: its dense leg was asked.
         position: as in `SearchHits`, and so are the next three.
     """
 
@@ -417,6 +433,7 @@ class ShardHits:
     hits: tuple[Hit, ...]
     rarity: Mapping[str, float]
     passages: int
+    by_meaning: bool
     position: Position | None
     dense_position: Position | None
     dense_pending: int
@@ -429,14 +446,14 @@ class SearchShard(Query[ShardHits]):
 
     Attributes:
         search: what is asked.
-        vector: of the text, of unit length, little-endian float32; None leaves the dense leg out.
+        meaning: of the text; None leaves the dense leg out.
         shard: which one.
         shards: that the index is divided into; where the member divides it otherwise, `NotHere`.
         weigh: how rare the text's terms are is wanted, too.
     """
 
     search: Search
-    vector: bytes | None
+    meaning: AskedMeaning | None
     shard: int
     shards: int
     weigh: bool = False
@@ -456,7 +473,7 @@ class FindShardEvidence(Query[ShardEvidence]):
     """Asks one shard for the dossier of an incident; the fields as in `SearchShard`."""
 
     find: FindEvidence
-    vector: bytes | None
+    meaning: AskedMeaning | None
     shard: int
     shards: int
 

@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from actors.errors import DependencyUnavailable
 from actors.index.guild import Found, GuildIndex
 from actors.index.passage import Passage, Selection, Source, Vector
 from actors.rag import evidence
+from actors.rag.embedder import Meaning
 from actors.rag.library import Library, NotHere
 from actors.rag.messages import (
+    AskedMeaning,
     Filters,
     FindShardEvidence,
     GetShardStatus,
@@ -45,22 +48,25 @@ class OneShard:
         Raises:
             NotHere: this member does not hold the shard.
             StaleIndex: it has not reached ``min_position``.
+            DependencyUnavailable: the meaning alone is asked for, in another model.
         """
         asked, guild_id = query.search, query.context.caller.guild_id
         self._check(guild_id, query.shard, query.shards)
         left = await self.brought_up(
             guild_id, asked.min_position, dense=asked.dense_too, wait_s=asked.wait_s
         )
-        vector, selection = _vector(query.vector), selection_of(asked.filters, left.source_ids)
-        position = self._library.position
+        meaning, selection = _received(query.meaning), selection_of(asked.filters, left.source_ids)
+        position, dense_alone = self._library.position, asked.mode is SearchMode.DENSE
 
         def work(index: GuildIndex) -> ShardHits:
+            vector = self.fitting(guild_id, query.shard, meaning, needed=dense_alone)
+            strange = meaning is not None and vector is None
             proposed = index.propose(
                 asked.text,
                 vector,
                 selection=selection,
                 limit=asked.top_k,
-                lexical=asked.mode is not SearchMode.DENSE,
+                lexical=not dense_alone,
             )
             return ShardHits(
                 lexical=proposed.legs.lexical,
@@ -69,9 +75,10 @@ class OneShard:
                 hits=tuple(_bare_hit(source, passage) for source, passage in proposed.found),
                 rarity=index.rarity(index.terms(asked.text)) if query.weigh else {},
                 passages=index.passages,
+                by_meaning=vector is not None,
                 position=position,
                 dense_position=self._library.dense_position(guild_id),
-                dense_pending=index.without_vector,
+                dense_pending=index.passages if strange else index.without_vector,
                 stale=not left.known,
             )
 
@@ -83,12 +90,13 @@ class OneShard:
         self._check(guild_id, query.shard, query.shards)
         left = await self.brought_up(guild_id, find.min_position)
         asked = evidence.question(find, self._settings.max_query_chars)
-        vector = _vector(query.vector)
-        lines = await self._library.ask(
-            guild_id,
-            lambda index: evidence.gather(index, asked, vector, find.limit, left.source_ids),
-            query.shard,
-        )
+        meaning = _received(query.meaning)
+
+        def work(index: GuildIndex) -> evidence.Lines:
+            vector = self.fitting(guild_id, query.shard, meaning)
+            return evidence.gather(index, asked, vector, find.limit, left.source_ids)
+
+        lines = await self._library.ask(guild_id, work, query.shard)
         return ShardEvidence(
             similar=lines.similar, runbooks=lines.runbooks, open_work=lines.open_work
         )
@@ -132,6 +140,21 @@ class OneShard:
         patience_s = None if wait_s is None else min(wait_s, self._settings.max_position_wait_s)
         await self._library.reach(guild_id, wanted, dense=dense, timeout_s=patience_s)
         return await self._removals.of(guild_id)
+
+    def fitting(
+        self, guild_id: GuildId, shard: int, meaning: Meaning | None, *, needed: bool = False
+    ) -> Vector | None:
+        """Within `Library.ask`: the vector, if those of the shard are of its model.
+
+        Raises:
+            DependencyUnavailable: they are not, and the words alone are no answer.
+        """
+        if meaning is None:
+            return None
+        vector = meaning.within(self._library.model_held(guild_id, shard))
+        if vector is None and needed:
+            raise DependencyUnavailable("the model of the query, which the guild has left")
+        return vector
 
     def _check(self, guild_id: GuildId, shard: int, shards: int) -> None:
         divided = self._library.holding.layout.shards
@@ -187,5 +210,7 @@ def _bare_hit(
     )
 
 
-def _vector(sent: bytes | None) -> Vector | None:
-    return None if sent is None else np.frombuffer(sent, dtype="<f4").astype(np.float32)
+def _received(sent: AskedMeaning | None) -> Meaning | None:
+    if sent is None:
+        return None
+    return Meaning(np.frombuffer(sent.vector, dtype="<f4").astype(np.float32), sent.model)

@@ -41,6 +41,13 @@ class Place(NamedTuple):
     node: str = ""
 
 
+class ShardKey(NamedTuple):
+    """One shard of one guild's index."""
+
+    guild_id: GuildId
+    shard: int = 0
+
+
 def shard_of(source_id: str, shards: int) -> int:
     """The shard of a source: 0 to ``shards`` - 1, the same in every process and version."""
     if shards == 1:

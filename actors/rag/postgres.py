@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 import numpy as np
 
+from actors.embedding.identity import ModelIdentity
 from actors.errors import NotFound, VersionConflict
 from actors.events import DocumentIndexed
 from actors.index.passage import Passage, Vector
-from actors.rag import domain, projection, sql, writing
+from actors.rag import domain, model_rows, projection, sql, writing
 from actors.rag.domain import Indexed
 from actors.rag.messages import Document, Filters, Hit, LegScore, StoreDocument
 from actors.rag.store import Change, Known, Loaded, Pending, Write
@@ -128,7 +129,14 @@ class PostgresRagStore:
             rows = await tx.fetch("SELECT guild_id FROM guilds ORDER BY guild_id")
         return [GuildId(row["guild_id"]) for row in rows]
 
-    async def page(self, guild_id: GuildId, after: str, limit: int) -> list[Loaded]:
+    async def model(self, guild_id: GuildId) -> ModelIdentity | None:
+        """See `RagStore.model`."""
+        async with self._database.read(guild_id) as tx:
+            return await model_rows.model(tx, guild_id)
+
+    async def page(
+        self, guild_id: GuildId, after: str, limit: int, model: ModelIdentity | None = None
+    ) -> list[Loaded]:
         """See `RagStore.page`."""
         async with self._database.read(guild_id) as tx:
             rows = await tx.fetch(
@@ -138,9 +146,11 @@ class PostgresRagStore:
                 after,
                 limit,
             )
-            return await _with_passages(tx, guild_id, rows)
+            return await _with_passages(tx, guild_id, rows, model)
 
-    async def load(self, guild_id: GuildId, source_ids: Sequence[str]) -> list[Loaded]:
+    async def load(
+        self, guild_id: GuildId, source_ids: Sequence[str], model: ModelIdentity | None = None
+    ) -> list[Loaded]:
         """See `RagStore.load`."""
         async with self._database.read(guild_id) as tx:
             rows = await tx.fetch(
@@ -149,10 +159,16 @@ class PostgresRagStore:
                 guild_id,
                 list(source_ids),
             )
-            return await _with_passages(tx, guild_id, rows)
+            return await _with_passages(tx, guild_id, rows, model)
 
     async def exact(
-        self, guild_id: GuildId, vector: Vector, filters: Filters, limit: int
+        self,
+        guild_id: GuildId,
+        vector: Vector,
+        filters: Filters,
+        limit: int,
+        *,
+        model: ModelIdentity,
     ) -> list[Hit]:
         """See `RagStore.exact`."""
         async with self._database.read(guild_id) as tx:
@@ -169,6 +185,8 @@ class PostgresRagStore:
                 list(filters.exclude),
                 filters.since,
                 filters.until,
+                model.model_id,
+                model.dimension,
             )
         return [_exact_hit(rank, row) for rank, row in enumerate(rows, start=1)]
 
@@ -188,21 +206,23 @@ class PostgresRagStore:
     async def release(self, guild_id: GuildId, chunk_ids: Sequence[str]) -> None:
         """See `RagStore.release`."""
         async with self._database.transaction(guild_id) as tx:
-            await tx.execute(
-                "UPDATE chunks SET claimed_until = NULL WHERE guild_id = $1 AND chunk_id = ANY($2)",
-                guild_id,
-                list(chunk_ids),
-            )
+            await tx.execute(sql.RELEASE, guild_id, list(chunk_ids))
 
     async def attach(
         self, cause: Command[None], vectors: Mapping[str, Sequence[float]], model_id: str
     ) -> None:
         """See `RagStore.attach`."""
+        if not vectors:
+            return
         guild_id = cause.context.caller.guild_id
+        made = ModelIdentity(model_id, len(next(iter(vectors.values()))))
         texts = [
             json.dumps([round(float(number), 7) for number in one]) for one in vectors.values()
         ]
         async with self._database.transaction(guild_id) as tx:
+            if await model_rows.settled(tx, guild_id, made) != made:
+                await tx.execute(sql.RELEASE, guild_id, list(vectors))
+                return
             # Locked in one order, so that two members never wait for each other.
             await tx.execute(
                 "SELECT FROM chunks WHERE guild_id = $1 AND chunk_id = ANY($2)"
@@ -247,11 +267,15 @@ def _name(command: StoreDocument) -> _Name:
 
 
 async def _with_passages(
-    tx: Transaction, guild_id: GuildId, rows: Sequence[asyncpg.Record]
+    tx: Transaction,
+    guild_id: GuildId,
+    rows: Sequence[asyncpg.Record],
+    model: ModelIdentity | None,
 ) -> list[Loaded]:
     sources = [domain.searchable(_indexed(row)) for row in rows]
     found: dict[str, list[Passage]] = {source.source_id: [] for source in sources}
-    for row in await tx.fetch(sql.CHUNKS, guild_id, list(found)):
+    wanted = (None, None) if model is None else (model.model_id, model.dimension)
+    for row in await tx.fetch(sql.CHUNKS, guild_id, list(found), *wanted):
         found[row["source_id"]].append(
             Passage(
                 chunk_id=row["chunk_id"],

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from actors import metrics
+from actors.embedding.identity import ModelIdentity
 from actors.index import snapshot
 from actors.index.image import Image
 from actors.index.snapshot import BadSnapshot, Snapshot
@@ -26,29 +27,22 @@ class Snapshots:
 
     Args:
         settings: the folder, and how old a snapshot may be.
-        model_id: of the vectors.
-        dimension: of the vectors.
         now: seconds since 1970.
     """
 
-    def __init__(
-        self,
-        settings: IndexSettings,
-        model_id: str,
-        dimension: int,
-        now: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, settings: IndexSettings, now: Callable[[], float] = time.time) -> None:
         self._settings = settings
-        self._model_id = model_id
-        self._dimension = dimension
         self._now = now
 
-    async def load(self, guild_id: GuildId, end: Position, shard: int = 0) -> Snapshot | None:
+    async def load(
+        self, guild_id: GuildId, end: Position, model: ModelIdentity, shard: int = 0
+    ) -> Snapshot | None:
         """The snapshot of a shard of a guild; None where there is none that can be used.
 
         Args:
             guild_id: whose.
             end: of the log: a snapshot that claims to know more is of another one.
+            model: of its vectors: with those of another it is refused.
             shard: of the index as the settings divide it.
         """
         path = self._path(guild_id, shard)
@@ -57,8 +51,8 @@ class Snapshots:
                 snapshot.read,
                 path,
                 guild_id,
-                self._model_id,
-                self._dimension,
+                model.model_id,
+                model.dimension,
                 shard=shard,
                 shards=self._settings.shards,
             )
@@ -83,7 +77,12 @@ class Snapshots:
         return age_s >= self._settings.snapshot_s
 
     async def save(
-        self, guild_id: GuildId, image: Image, position: Position, shard: int = 0
+        self,
+        guild_id: GuildId,
+        image: Image,
+        position: Position,
+        model: ModelIdentity,
+        shard: int = 0,
     ) -> None:
         """Writes a snapshot; a failure is logged, and the former one stays."""
         try:
@@ -93,7 +92,7 @@ class Snapshots:
                 image,
                 guild_id=guild_id,
                 position=position,
-                model_id=self._model_id,
+                model_id=model.model_id,
                 written_at=self._now(),
                 shard=shard,
                 shards=self._settings.shards,

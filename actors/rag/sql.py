@@ -102,19 +102,27 @@ FROM (
 LEFT JOIN kept USING (source_id, embedded_text)
 """
 
+MODEL = "SELECT model_id, dimension FROM guild_models WHERE guild_id = $1"
+
+FIRST_MODEL = """
+INSERT INTO guild_models (guild_id, model_id, dimension) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+"""
+
 SOURCE = """
 SELECT source_id, source_type, source_version, external_id, title, kind, status, tags, alert_names,
        labels, urls, removed, access_level, changed_at
 """
 
+# A vector of another model than the wanted one is no vector.
 CHUNKS = """
 SELECT source_id, chunk_id, position, heading, body, char_start, char_end,
-       vector_send(embedding) AS embedding
+       CASE WHEN $3::text IS NULL OR (model_id = $3 AND vector_dims(embedding) = $4::int)
+            THEN vector_send(embedding) END AS embedding
 FROM chunks WHERE guild_id = $1 AND source_id = ANY($2) ORDER BY source_id, position
 """
 
 # The distances first, of all that the filters leave: no index could be used on the way, and none
-# can lose a row. The texts are read for the best alone.
+# can lose a row. The texts are read for the best alone. All or nothing is of the query's model.
 EXACT = """
 WITH compared AS MATERIALIZED (
     SELECT chunks.chunk_id, (chunks.embedding <#> $2::vector) * -1 AS score
@@ -128,6 +136,8 @@ WITH compared AS MATERIALIZED (
       AND NOT sources.source_id = ANY($9::text[])
       AND ($10::timestamptz IS NULL OR sources.changed_at >= $10)
       AND ($11::timestamptz IS NULL OR sources.changed_at < $11)
+      AND EXISTS (SELECT FROM guild_models WHERE guild_models.guild_id = $1
+                  AND guild_models.model_id = $12 AND guild_models.dimension = $13)
 ), best AS (
     SELECT * FROM compared ORDER BY score DESC, chunk_id LIMIT $3
 )
@@ -153,6 +163,10 @@ FROM picked, sources
 WHERE chunks.guild_id = $1 AND chunks.chunk_id = picked.chunk_id
   AND sources.guild_id = $1 AND sources.source_id = chunks.source_id
 RETURNING chunks.chunk_id, chunks.source_id, sources.title, chunks.heading, chunks.body
+"""
+
+RELEASE = """
+UPDATE chunks SET claimed_until = NULL WHERE guild_id = $1 AND chunk_id = ANY($2)
 """
 
 ATTACH = """

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol
 
+from actors.embedding.identity import ModelIdentity
 from actors.index.passage import Passage, Source, Vector
 from actors.rag.domain import Chunk, Indexed
 from actors.rag.messages import Document, Filters, Hit, StoredDocument, StoreDocument
@@ -120,20 +121,38 @@ class RagStore(Protocol):
         """Every guild."""
         ...
 
-    async def page(self, guild_id: GuildId, after: str, limit: int) -> list[Loaded]:
-        """At most ``limit`` sources that can be found, with ids above ``after``, by id."""
+    async def model(self, guild_id: GuildId) -> ModelIdentity | None:
+        """What all vectors of the guild come from; None: it has none yet."""
         ...
 
-    async def load(self, guild_id: GuildId, source_ids: Sequence[str]) -> list[Loaded]:
-        """Those of these sources that can be found."""
+    async def page(
+        self, guild_id: GuildId, after: str, limit: int, model: ModelIdentity | None = None
+    ) -> list[Loaded]:
+        """At most ``limit`` sources that can be found, with ids above ``after``, by id.
+
+        Vectors are of ``model`` and no other; None: of whichever is the guild's.
+        """
+        ...
+
+    async def load(
+        self, guild_id: GuildId, source_ids: Sequence[str], model: ModelIdentity | None = None
+    ) -> list[Loaded]:
+        """Those of these sources that can be found; ``model`` as in `page`."""
         ...
 
     async def exact(
-        self, guild_id: GuildId, vector: Vector, filters: Filters, limit: int
+        self,
+        guild_id: GuildId,
+        vector: Vector,
+        filters: Filters,
+        limit: int,
+        *,
+        model: ModelIdentity,
     ) -> list[Hit]:
         """The passages nearest to a vector of unit length, each compared; best first.
 
-        The score of a hit is its cosine; only passages that have a vector can be found.
+        The score of a hit is its cosine; only passages that have a vector can be found, and none
+        where ``model``, which made the query's vector, is not the guild's.
         """
         ...
 
@@ -150,6 +169,8 @@ class RagStore(Protocol):
     ) -> None:
         """Writes vectors by chunk id, with an event for each source that has them all now.
 
-        A passage that was replaced meanwhile, or has its vector, is left as it is.
+        A passage that was replaced meanwhile, or has its vector, is left as it is. The first
+        vectors of a guild say what its model is; those of another model are not written, and their
+        passages can be claimed again.
         """
         ...

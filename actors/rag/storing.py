@@ -25,7 +25,7 @@ class Storing:
     Args:
         store: where the documents are.
         settings: bounds.
-        model: of the vectors that documents may bring.
+        model: of the vectors that documents may bring while a guild has none.
         now: clock.
         new_id: maker of document ids.
     """
@@ -53,9 +53,10 @@ class Storing:
         """
         outcomes: dict[int, Stored] = {}
         filled: dict[int, StoreDocument] = {}
+        model = await self._model_of(commands)
         async for index, command in in_turns(enumerate(commands), self._settings.store_hold_s):
             try:
-                filled[index] = self._filled(command)
+                filled[index] = self._filled(command, model)
             except ElderGuildError as error:
                 outcomes[index] = Outcome(error=error)
         while filled:
@@ -65,8 +66,15 @@ class Storing:
             outcomes |= await self._persist(wave)
         return [outcomes[index] for index in range(len(commands))]
 
-    def _filled(self, command: StoreDocument) -> StoreDocument:
-        vector = given.unit(command.vector, self._model)
+    async def _model_of(self, commands: Sequence[StoreDocument]) -> ModelIdentity:
+        """That vectors must be of, where documents bring any."""
+        brings = next((one for one in commands if one.vector is not None), None)
+        if brings is None:
+            return self._model
+        return await self._store.model(brings.context.caller.guild_id) or self._model
+
+    def _filled(self, command: StoreDocument, model: ModelIdentity) -> StoreDocument:
+        vector = given.unit(command.vector, model)
         most = self._settings.max_document_chars
         if vector is not None:
             most = min(most, self._settings.max_whole_chars)

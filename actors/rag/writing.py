@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from actors.embedding.identity import ModelIdentity
 from actors.errors import VersionConflict
-from actors.rag import domain, projection, sql
+from actors.rag import domain, model_rows, projection, sql
 from actors.rag.domain import Chunk, Indexed
 from actors.rag.messages import Document
 from actors.rag.store import Change, Write
@@ -16,6 +18,7 @@ from actors.storage import outbox
 from actors.storage.database import Transaction, binary_vector
 
 # What Python's JSON takes and orjson does not, such as numbers beyond 64 bits, stays possible.
+_FLOAT32_BYTES = 4
 _NOTHING = orjson.Fragment(b"{}")
 
 
@@ -87,9 +90,26 @@ async def _replace_chunks(
     rows = [(change.source.source_id, chunk) for change in changes for chunk in change.chunks]
     if not older and not rows:
         return
+    brought = next((_model(chunk) for _, chunk in rows if chunk.vector is not None), None)
+    if brought is None:  # vectors that are kept are of the guild's model, which must stay so long
+        model = await model_rows.held(tx, guild_id)
+    else:
+        model = await model_rows.settled(tx, guild_id, brought)
     vectors: list[bytes] = []
-    chunks = [_chunk(source_id, chunk, vectors) for source_id, chunk in rows]
+    chunks = [_chunk(source_id, _fitting(chunk, model), vectors) for source_id, chunk in rows]
     await tx.execute(sql.REPLACE_CHUNKS, guild_id, older, _json(chunks), vectors)
+
+
+def _fitting(chunk: Chunk, model: ModelIdentity | None) -> Chunk:
+    """Without the vector that it brings, where that is not of the model."""
+    return chunk if _model(chunk) in (None, model) else replace(chunk, vector=None)
+
+
+def _model(chunk: Chunk) -> ModelIdentity | None:
+    """Of the vector that it brings."""
+    if chunk.vector is None:
+        return None
+    return ModelIdentity(chunk.vector.model, len(chunk.vector.values) // _FLOAT32_BYTES)
 
 
 def _chunk(source_id: str, chunk: Chunk, vectors: list[bytes]) -> dict[str, Any]:

@@ -138,6 +138,47 @@ async def test_logins_that_were_written_in_clear_stay_behind_when_the_log_moves(
     ]
 
 
+async def test_vectors_of_a_second_model_are_made_again_and_no_other_row_changes(
+    postgres_server: PostgresServer, empty_database: str
+) -> None:
+    owner = await asyncpg.connect(empty_database)
+    for migration in _FILES[:10]:
+        await owner.execute(migration.sql)
+    admin = await asyncpg.connect(postgres_server.admin_url.rpartition("/")[0] + "/empty")
+    for guild in ("gld_1", "gld_2"):
+        await admin.execute("INSERT INTO guilds (guild_id, name) VALUES ($1, $1)", guild)
+        await admin.execute(
+            "INSERT INTO sources VALUES ($1, 'src', 'document', 1, 1, NULL, 't', '', 'k', 's',"
+            " '{}', '{}', '{}', '{}', false)",
+            guild,
+        )
+    for number, model in enumerate(["much", "little", "much", None]):
+        await admin.execute(
+            "INSERT INTO chunks (guild_id, chunk_id, source_id, position, heading, body,"
+            " char_start, char_end, embedded_text, embedding, model_id)"
+            " VALUES ('gld_1', $1, 'src', $2, '', 'b', 0, 1, '', $3::text::vector, $4)",
+            f"chk_{number}",
+            number,
+            None if model is None else str([1] * 384),
+            model,
+        )
+
+    await owner.execute(_FILES[10].sql)
+
+    models = await admin.fetch("SELECT guild_id, model_id, dimension FROM guild_models")
+    chunks = await admin.fetch("SELECT model_id, embedding IS NULL FROM chunks ORDER BY chunk_id")
+    await admin.execute("UPDATE chunks SET embedding = '[1,2]', model_id = 'm' WHERE position = 3")
+    await admin.close()
+    await owner.close()
+    assert [tuple(row) for row in models] == [("gld_1", "much", 384)]
+    assert [tuple(row) for row in chunks] == [
+        ("much", False),
+        (None, True),
+        ("much", False),
+        (None, True),
+    ]
+
+
 async def test_a_missing_extension_is_told_in_a_sentence(
     postgres_server: PostgresServer, empty_database: str
 ) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import metrics
+from actors.embedding.identity import ModelIdentity
 from actors.embedding.messages import Embeddings
 from actors.rag.backlog import Backlog, dealt
 from actors.rag.finder import Finder
@@ -32,14 +33,20 @@ class BusyEmbedder(WordEmbedder):
         self.most = 0
 
     async def embed(
-        self, texts: Sequence[str], context: Context, *, urgent: bool, timeout_s: float
+        self,
+        texts: Sequence[str],
+        context: Context,
+        *,
+        urgent: bool,
+        timeout_s: float,
+        model: ModelIdentity | None = None,
     ) -> Embeddings:
         self.running += 1
         self.most = max(self.most, self.running)
         for _ in range(5):
             await asyncio.sleep(0)
         self.running -= 1
-        return await super().embed(texts, context, urgent=urgent, timeout_s=timeout_s)
+        return await super().embed(texts, context, urgent=urgent, timeout_s=timeout_s, model=model)
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def part(
     fields: dict[str, object] = {
         "rarity": {},
         "passages": len(table),
+        "by_meaning": True,
         "position": AT,
         "dense_position": AT,
         "dense_pending": 0,

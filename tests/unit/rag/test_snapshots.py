@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.embedding.identity import MINILM_DIMENSION as DIMENSION
+from actors.embedding.identity import SHIPPED, ModelIdentity
 from actors.rag.backlog import Backlog
 from actors.rag.finder import Finder
 from actors.rag.library import Library
@@ -17,7 +17,7 @@ from actors.rag.store import Loaded
 from actors.runtime.local import LocalPool
 from actors.runtime.message import GuildId
 from actors.settings import IndexSettings
-from tests.fixtures.rag_builders import DISK, GUILD, MODEL, QUEUE, context, number, store_document
+from tests.fixtures.rag_builders import DISK, GUILD, QUEUE, context, number, store_document
 from tests.fixtures.rag_memory import MemoryLog, MemoryRagStore, WordEmbedder
 
 NOW = 1_777_896_000.0
@@ -28,9 +28,11 @@ class CountingStore(MemoryRagStore):
 
     pages = 0
 
-    async def page(self, guild_id: GuildId, after: str, limit: int) -> list[Loaded]:
+    async def page(
+        self, guild_id: GuildId, after: str, limit: int, model: ModelIdentity | None = None
+    ) -> list[Loaded]:
         self.pages += 1
-        return await super().page(guild_id, after, limit)
+        return await super().page(guild_id, after, limit, model)
 
 
 def settings(folder: Path) -> IndexSettings:
@@ -47,8 +49,8 @@ class World:
 
     @asynccontextmanager
     async def member(self) -> AsyncIterator[tuple[Library, LocalPool]]:
-        kept = Snapshots(self.settings, MODEL, DIMENSION, self.now)
-        library = Library(self.store, self.store.log, self.settings, DIMENSION, kept)
+        kept = Snapshots(self.settings, self.now)
+        library = Library(self.store, self.store.log, self.settings, SHIPPED, kept)
         await library.load()
         finder = Finder(self.store, library, WordEmbedder(), self.settings)
         yield library, LocalPool(RagSage(self.store, finder, self.settings).handlers())
@@ -136,7 +138,7 @@ async def test_a_snapshot_is_written_when_it_is_due_and_not_before(world: World)
         (file,) = world.settings.snapshot_dir.iterdir()
         age_s = world.settings.snapshot_s
         world.now = lambda: file.stat().st_mtime + age_s
-        later = Snapshots(world.settings, MODEL, DIMENSION, world.now)
+        later = Snapshots(world.settings, world.now)
 
     assert written == [True, False]
     assert later.due(GUILD, passages=1)
