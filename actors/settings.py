@@ -653,6 +653,15 @@ class JobSettings(_Section):
     searchable_poll_s: float = Field(default=1.0, gt=0)
     questions_in_flight: int = Field(default=4, ge=1, le=64)
     max_line_bytes: int = Field(default=8 << 20, ge=1, description="of a data set's file")
+    reembed_rounds: int = Field(
+        default=50, ge=1, description="over a guild whose passages change all the while"
+    )
+    reembed_forgotten: int = Field(
+        default=5_000, ge=1, description="lines of one deletion when a guild has switched"
+    )
+    switch_timeout_s: float = Field(
+        default=300.0, gt=0, description="of the one transaction that switches a guild's model"
+    )
 
 
 class StackSettings(_Section):

@@ -15,7 +15,7 @@ async def model(tx: Transaction, guild_id: GuildId) -> ModelIdentity | None:
 
 async def held(tx: Transaction, guild_id: GuildId) -> ModelIdentity | None:
     """The same, and no other until the transaction ends."""
-    return _identity(await tx.fetchrow(f"{sql.MODEL} FOR SHARE", guild_id))
+    return _identity(await tx.fetchrow(sql.HELD_MODEL, guild_id))
 
 
 async def settled(tx: Transaction, guild_id: GuildId, wanted: ModelIdentity) -> ModelIdentity:

@@ -104,6 +104,8 @@ LEFT JOIN kept USING (source_id, embedded_text)
 
 MODEL = "SELECT model_id, dimension FROM guild_models WHERE guild_id = $1"
 
+HELD_MODEL = "SELECT model_id, dimension FROM guild_model_held($1)"
+
 FIRST_MODEL = """
 INSERT INTO guild_models (guild_id, model_id, dimension) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 """

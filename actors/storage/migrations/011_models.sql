@@ -1,6 +1,4 @@
--- Which model the vectors of a guild come from. Without a row it has no vector yet. Whoever writes
--- vectors holds the row in share, whoever switches the model holds it alone: so all vectors of a
--- guild are of one model at every moment.
+-- Which model the vectors of a guild come from. Without a row it has no vector yet.
 CREATE TABLE guild_models (
     guild_id    text PRIMARY KEY REFERENCES guilds,
     model_id    text NOT NULL CHECK (model_id <> ''),
@@ -24,6 +22,18 @@ ALTER TABLE chunks FORCE ROW LEVEL SECURITY;
 
 CALL guild_protect('guild_models');
 REVOKE DELETE ON guild_models FROM guild_app;
+
+-- Whoever writes vectors shares this lock, whoever switches the model has it alone: so all vectors of
+-- a guild are of one model at every moment. Not a lock of the row: those are not queued for, and a
+-- busy guild could never be switched.
+CREATE FUNCTION guild_model_lock(guild text) RETURNS bigint LANGUAGE sql IMMUTABLE
+    RETURN hashtextextended('the model of ' || guild, 0);
+CREATE FUNCTION guild_model_held(guild text) RETURNS SETOF guild_models LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(guild_model_lock(guild));
+    RETURN QUERY SELECT * FROM guild_models WHERE guild_models.guild_id = guild;
+END
+$$;
 
 -- The next model may have another dimension.
 ALTER TABLE chunks ALTER COLUMN embedding TYPE vector;

@@ -1,0 +1,1 @@
+"""Moving a guild to another embedding model: its next vectors, and the switch to them."""
