@@ -18,6 +18,7 @@ from actors.embedding.service import Embedder
 from actors.errors import ElderGuildError
 from actors.rag.reembedding.postgres import PostgresNextStore
 from actors.rag.reembedding.work import Bounds, Moved, Reembedding
+from actors.runtime import logs
 from actors.runtime.message import GuildId
 from actors.settings import EmbeddingSettings, GuildSettings, settings
 from actors.storage.database import Database
@@ -60,6 +61,7 @@ def run(plan: Plan, *, as_json: bool) -> int:
     """0 when all is well, 1 when a guild could not be moved, 2 when the run could not begin."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     config = settings()
+    logs.configure(config.log_level)
     target = active(_chosen(config))
     moved: dict[GuildId, Moved] = {}
     problems: dict[str, str] = {}
