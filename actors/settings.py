@@ -656,11 +656,11 @@ class JobSettings(_Section):
     reembed_rounds: int = Field(
         default=50, ge=1, description="over a guild whose passages change all the while"
     )
-    reembed_forgotten: int = Field(
-        default=5_000, ge=1, description="lines of one deletion when a guild has switched"
+    reembed_cleared: int = Field(
+        default=1_000, ge=1, description="vectors put in place at a time behind a switch"
     )
     switch_timeout_s: float = Field(
-        default=300.0, gt=0, description="of the one transaction that switches a guild's model"
+        default=50.0, gt=0, description="of a statement that counts all passages of a guild"
     )
 
 

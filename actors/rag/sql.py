@@ -77,14 +77,24 @@ WHERE sources.source_version < excluded.source_version
 RETURNING source_id, index_version
 """
 
-# One statement: the old passages leave, and their vectors go to the new ones of the same text.
+# One statement: the old passages leave, and their vectors go to the new ones of the same text, if
+# they are of the guild's model.
 REPLACE_CHUNKS = """
 WITH old AS (
     DELETE FROM chunks WHERE guild_id = $1 AND source_id = ANY($2)
-    RETURNING source_id, embedded_text, embedding, model_id
+    RETURNING chunk_id, source_id, embedded_text, embedding, model_id
+), present AS (
+    SELECT old.source_id, old.embedded_text, now.model_id,
+           CASE WHEN old.model_id = now.model_id AND vector_dims(old.embedding) = now.dimension
+                THEN old.embedding
+                ELSE (SELECT embedding FROM next_vectors AS next
+                      WHERE next.guild_id = $1 AND next.model_id = now.model_id
+                        AND next.dimension = now.dimension AND next.chunk_id = old.chunk_id)
+           END AS embedding
+    FROM old JOIN guild_models AS now ON now.guild_id = $1
 ), kept AS (
     SELECT DISTINCT ON (source_id, embedded_text) source_id, embedded_text, embedding, model_id
-    FROM old WHERE embedding IS NOT NULL ORDER BY source_id, embedded_text
+    FROM present WHERE embedding IS NOT NULL ORDER BY source_id, embedded_text
 )
 INSERT INTO chunks (guild_id, chunk_id, source_id, position, heading, body, char_start, char_end,
                     embedded_text, embedding, model_id)
@@ -115,21 +125,42 @@ SELECT source_id, source_type, source_version, external_id, title, kind, status,
        labels, urls, removed, access_level, changed_at
 """
 
-# A vector of another model than the wanted one is no vector.
+# A vector of another model than the wanted one is no vector. Behind a switch a passage's may still
+# lie among the next ones: looked up one by one, for a join would read all of them each time.
 CHUNKS = """
-SELECT source_id, chunk_id, position, heading, body, char_start, char_end,
-       CASE WHEN $3::text IS NULL OR (model_id = $3 AND vector_dims(embedding) = $4::int)
-            THEN vector_send(embedding) END AS embedding
-FROM chunks WHERE guild_id = $1 AND source_id = ANY($2) ORDER BY source_id, position
+WITH wanted AS (
+    SELECT coalesce($3::text, max(model_id)) AS model_id,
+           coalesce($4::int, max(dimension)) AS dimension,
+           coalesce(bool_and(model_id = $3 AND dimension = $4), $3 IS NULL) AS present
+    FROM guild_models WHERE guild_id = $1
+)
+SELECT chunks.source_id, chunks.chunk_id, chunks.position, chunks.heading, chunks.body,
+       chunks.char_start, chunks.char_end,
+       vector_send(CASE WHEN chunks.model_id = wanted.model_id
+                         AND vector_dims(chunks.embedding) = wanted.dimension
+                        THEN chunks.embedding
+                        WHEN wanted.present THEN (
+                            SELECT embedding FROM next_vectors AS next
+                            WHERE next.guild_id = $1 AND next.model_id = wanted.model_id
+                              AND next.dimension = wanted.dimension
+                              AND next.chunk_id = chunks.chunk_id) END) AS embedding
+FROM chunks CROSS JOIN wanted
+WHERE chunks.guild_id = $1 AND chunks.source_id = ANY($2)
+ORDER BY chunks.source_id, chunks.position
 """
 
 # The distances first, of all that the filters leave: no index could be used on the way, and none
 # can lose a row. The texts are read for the best alone. All or nothing is of the query's model.
 EXACT = """
 WITH compared AS MATERIALIZED (
-    SELECT chunks.chunk_id, (chunks.embedding <#> $2::vector) * -1 AS score
+    SELECT chunks.chunk_id, (made.embedding <#> $2::vector) * -1 AS score
     FROM chunks JOIN sources USING (guild_id, source_id)
-    WHERE chunks.guild_id = $1 AND chunks.embedding IS NOT NULL AND NOT sources.removed
+    CROSS JOIN LATERAL (SELECT CASE
+        WHEN chunks.model_id = $12 AND vector_dims(chunks.embedding) = $13 THEN chunks.embedding
+        ELSE (SELECT embedding FROM next_vectors AS next
+              WHERE next.guild_id = $1 AND next.model_id = $12 AND next.dimension = $13
+                AND next.chunk_id = chunks.chunk_id) END AS embedding OFFSET 0) AS made
+    WHERE chunks.guild_id = $1 AND made.embedding IS NOT NULL AND NOT sources.removed
       AND ($4::text[] = '{}' OR sources.source_type = ANY($4))
       AND ($5::text[] = '{}' OR sources.kind = ANY($5))
       AND ($6::text[] = '{}' OR sources.status = ANY($6))

@@ -185,7 +185,7 @@ def _bounds(config: GuildSettings) -> Bounds:
         batch=config.index.embed_claim,
         batches=config.index.embed_claims,
         rounds=config.jobs.reembed_rounds,
-        forgotten=config.jobs.reembed_forgotten,
+        cleared=config.jobs.reembed_cleared,
     )
 
 

@@ -20,8 +20,8 @@ class PostgresNextStore:
     """`NextStore` on PostgreSQL with pgvector.
 
     Args:
-        database: as role ``guild_app``; one guild a transaction. The switch writes every passage
-            of a guild in one statement: its time limit must allow that.
+        database: as role ``guild_app``; one guild a transaction. The switch counts all passages of
+            a guild in one statement: its time limit must allow that.
         log_database: as role ``guild_log``, which may list the guilds.
     """
 
@@ -78,7 +78,8 @@ class PostgresNextStore:
             progress = await _progress(tx, guild_id, target)
             if progress.passages - progress.ready > most_left:
                 return False
-            await tx.execute(sql.EXCHANGE, guild_id, *_named(target))
+            if progress.ready < progress.passages:
+                await tx.execute(sql.LATE, guild_id, *_named(target))
             version: int = await tx.fetchval(sql.SET_MODEL, guild_id, *_named(target))
             await outbox.append(
                 tx,
@@ -94,6 +95,14 @@ class PostgresNextStore:
                 ],
             )
         return True
+
+    async def fold(self, guild_id: GuildId, target: ModelIdentity, limit: int) -> bool:
+        """See `NextStore.fold`."""
+        async with self._database.transaction(guild_id) as tx:
+            if await model_rows.held(tx, guild_id) != target:
+                return False
+            status = await tx.execute(sql.FOLD, guild_id, *_named(target), limit)
+        return status != "DELETE 0"
 
     async def forget(self, guild_id: GuildId, limit: int) -> bool:
         """See `NextStore.forget`."""

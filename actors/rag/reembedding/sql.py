@@ -1,20 +1,24 @@
-"""The statements of re-embedding."""
+"""The statements of re-embedding.
+
+Next vectors are looked up passage by passage: the planner knows too little about a table that grows
+so fast to join it well.
+"""
 
 PROGRESS = """
-SELECT count(*) AS passages, count(next.chunk_id) AS ready
-FROM chunks LEFT JOIN next_vectors AS next
-  ON next.guild_id = $1 AND next.model_id = $2 AND next.dimension = $3
- AND next.chunk_id = chunks.chunk_id
-WHERE chunks.guild_id = $1
+SELECT count(*) AS passages, count((
+    SELECT true FROM next_vectors AS next
+    WHERE next.guild_id = $1 AND next.model_id = $2 AND next.dimension = $3
+      AND next.chunk_id = chunks.chunk_id)) AS ready
+FROM chunks WHERE guild_id = $1
 """
 
 WAITING = """
 SELECT chunks.chunk_id, chunks.source_id, sources.title, chunks.heading, chunks.body
 FROM chunks JOIN sources USING (guild_id, source_id)
-WHERE chunks.guild_id = $1 AND chunks.chunk_id > $4 AND NOT EXISTS (
-    SELECT FROM next_vectors AS next
+WHERE chunks.guild_id = $1 AND chunks.chunk_id > $4 AND (
+    SELECT true FROM next_vectors AS next
     WHERE next.guild_id = $1 AND next.model_id = $2 AND next.dimension = $3
-      AND next.chunk_id = chunks.chunk_id)
+      AND next.chunk_id = chunks.chunk_id) IS NULL
 ORDER BY chunks.chunk_id LIMIT $5
 """
 
@@ -27,14 +31,13 @@ ON CONFLICT DO NOTHING
 
 LOCK = "SELECT pg_advisory_xact_lock(guild_model_lock($1))"
 
-# Claims end with it: what they were made for is embedded in the former model and not written.
-EXCHANGE = """
-UPDATE chunks
-SET embedding = next.embedding, model_id = next.model_id, claimed_until = NULL
-FROM chunks AS present LEFT JOIN next_vectors AS next
-  ON next.guild_id = $1 AND next.model_id = $2 AND next.dimension = $3
- AND next.chunk_id = present.chunk_id
-WHERE present.guild_id = $1 AND chunks.guild_id = $1 AND chunks.chunk_id = present.chunk_id
+# Those that came too late: they wait from now on, as new ones do.
+LATE = """
+UPDATE chunks SET embedding = NULL, model_id = NULL, claimed_until = NULL
+WHERE guild_id = $1 AND (
+    SELECT true FROM next_vectors AS next
+    WHERE next.guild_id = $1 AND next.model_id = $2 AND next.dimension = $3
+      AND next.chunk_id = chunks.chunk_id) IS NULL
 """
 
 SET_MODEL = """
@@ -46,7 +49,34 @@ SET model_id = excluded.model_id, dimension = excluded.dimension,
 RETURNING version
 """
 
+# Passages that somebody else holds are left for later: nobody waits for this, or it for anybody.
+FOLD = """
+WITH first AS MATERIALIZED (
+    SELECT chunk_id, embedding FROM next_vectors
+    WHERE guild_id = $1 AND model_id = $2 AND dimension = $3 ORDER BY chunk_id LIMIT $4
+), held AS MATERIALIZED (
+    SELECT chunk_id FROM chunks
+    WHERE guild_id = $1 AND chunk_id = ANY(ARRAY(SELECT chunk_id FROM first))
+    ORDER BY chunk_id FOR UPDATE SKIP LOCKED
+), folded AS (
+    UPDATE chunks SET embedding = first.embedding, model_id = $2, claimed_until = NULL
+    FROM first JOIN held USING (chunk_id)
+    WHERE chunks.guild_id = $1 AND chunks.chunk_id = first.chunk_id
+)
+DELETE FROM next_vectors AS next
+WHERE guild_id = $1 AND model_id = $2 AND dimension = $3
+  AND chunk_id = ANY(ARRAY(SELECT chunk_id FROM first))
+  AND (chunk_id = ANY(ARRAY(SELECT chunk_id FROM held)) OR NOT EXISTS (
+      SELECT FROM chunks WHERE chunks.guild_id = $1 AND chunks.chunk_id = next.chunk_id))
+"""
+
+# All but those that a passage still needs.
 FORGET = """
-DELETE FROM next_vectors WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM next_vectors WHERE guild_id = $1 LIMIT $2))
+DELETE FROM next_vectors WHERE guild_id = $1 AND ctid = ANY(ARRAY(
+    SELECT next.ctid FROM next_vectors AS next
+    WHERE next.guild_id = $1 AND NOT EXISTS (
+        SELECT FROM chunks JOIN guild_models AS now USING (guild_id)
+        WHERE chunks.guild_id = $1 AND chunks.chunk_id = next.chunk_id
+          AND now.model_id = next.model_id AND now.dimension = next.dimension)
+    LIMIT $2))
 """

@@ -51,9 +51,10 @@ class NextStore(Protocol):
         ...
 
     async def switch(self, cause: Command[None], target: ModelIdentity, most_left: int) -> bool:
-        """Makes the next vectors the guild's, all of them in one transaction, with an event.
+        """Makes the next vectors the guild's, all of them in one short transaction, with an event.
 
-        Nobody writes vectors of the guild meanwhile. Passages that came too late for a next vector
+        Nobody writes vectors of the guild meanwhile. No vector is moved: from now on whoever reads
+        the guild's vectors finds the next ones. Passages that came too late for a next vector
         are left without one, as new ones are.
 
         Args:
@@ -66,6 +67,13 @@ class NextStore(Protocol):
         """
         ...
 
+    async def fold(self, guild_id: GuildId, target: ModelIdentity, limit: int) -> bool:
+        """Puts vectors of the guild's model in the place of former ones; whether there were any.
+
+        Changes nothing that anybody can read; without it two vectors of a passage are kept.
+        """
+        ...
+
     async def forget(self, guild_id: GuildId, limit: int) -> bool:
-        """Deletes next vectors, of whatever model; whether there may be more."""
+        """Deletes next vectors that are no passage's of the guild's model; whether more may be."""
         ...

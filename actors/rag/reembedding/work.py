@@ -23,13 +23,13 @@ class Bounds:
         batch: passages that are embedded together.
         batches: at the same time.
         rounds: over a guild whose passages change all the while; then the run gives up.
-        forgotten: lines of one deletion.
+        cleared: vectors of one transaction that clears up behind a switch.
     """
 
     batch: int
     batches: int
     rounds: int
-    forgotten: int
+    cleared: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,7 +93,9 @@ class Reembedding:
             )
             _counted(moved, await self._store.progress(guild_id, self._target))
         if moved.switched:
-            while await self._store.forget(guild_id, self._bounds.forgotten):
+            while await self._store.fold(guild_id, self._target, self._bounds.cleared):
+                pass
+            while await self._store.forget(guild_id, self._bounds.cleared):
                 pass
 
     async def _round(self, guild_id: GuildId, moved: Moved) -> None:

@@ -29,7 +29,7 @@ from tests.fixtures.reembedding_contract import TARGET
 from tests.fixtures.reembedding_memory import MemoryReembeddingStore
 from tests.unit.rag.test_models import Member, caught_up, member, search
 
-BOUNDS = Bounds(batch=2, batches=2, rounds=5, forgotten=10)
+BOUNDS = Bounds(batch=2, batches=2, rounds=5, cleared=10)
 
 
 class Work:
