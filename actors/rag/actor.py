@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
+
 from actors.embedding.identity import ModelIdentity, active
 from actors.embedding.messages import Embed, Embeddings
 from actors.rag.backlog import Backlog
@@ -19,10 +21,12 @@ from actors.runtime.member import Member
 from actors.runtime.message import Context, Handlers
 from actors.runtime.peers import Peers
 from actors.runtime.pool import Asker
+from actors.settings import GuildSettings
 from actors.storage.database import Database
 from actors.storage.inbox import Inbox
 from actors.storage.log import LogReader
 
+_log = structlog.get_logger("elders_guild.rag")
 _LOG_CONNECTIONS = 2  # the tail, and what searches ask of the log
 
 
@@ -68,6 +72,7 @@ class RagMember(Member):
         library = Library(store, log, settings, model, Snapshots(settings), holding)
         host.on_close(library.close)
         await library.load()
+        _warn(library, host.settings)
         embedder = PoolEmbedder(host.pool("embedding"))
         backlog = Backlog(store, library, embedder, settings)
         works = [library.follow(), backlog.run(), library.keep_snapshots()]
@@ -87,6 +92,22 @@ async def _expected(peers: Peers) -> list[Place]:
     """
     known = {name: Place(name, node) for name, node in peers.members()}
     return [known.get(name, Place(name)) for name in await peers.expected()]
+
+
+def _warn(library: Library, settings: GuildSettings) -> None:
+    """Of guilds that nobody here can embed a query for."""
+    following = settings.embedding_next
+    served = {active(one) for one in (settings.embedding, following) if one is not None}
+    for guild_id in library.guilds:
+        if (model := library.model(guild_id)) not in served:
+            _log.warning(
+                "guild_model_not_served",
+                guild_id=guild_id,
+                model=str(model),
+                served=sorted(map(str, served)),
+                effect="searches by words alone",
+                cure="guild reembed, or the former GUILD_EMBEDDING settings",
+            )
 
 
 def _ender(task: "asyncio.Task[None]") -> Callable[[], Awaitable[None]]:

@@ -1,14 +1,24 @@
-"""Re-embedding on PostgreSQL: the store's contract."""
+"""Re-embedding on PostgreSQL: the store's contract, and who waits for whom."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from actors.embedding.identity import SHIPPED
+from actors.rag import model_rows
 from actors.rag.postgres import PostgresRagStore
 from actors.rag.reembedding.postgres import PostgresNextStore
 from actors.storage.database import Database
-from tests.fixtures.rag_builders import GUILD, OTHER_GUILD
-from tests.fixtures.reembedding_contract import NextStoreContract, Stores
+from tests.fixtures.rag_builders import DISK, GUILD, OTHER_GUILD, store_document
+from tests.fixtures.rag_contract import attach_vectors, embedded, put
+from tests.fixtures.reembedding_contract import (
+    TARGET,
+    NextStoreContract,
+    Stores,
+    dimensions,
+    switch_model,
+)
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import opened, run_as_owner
 
@@ -32,3 +42,30 @@ def stores(databases: tuple[Database, Database]) -> Stores:
 
 class TestPostgresNextStore(NextStoreContract):
     """The contract that the store of the unit tests keeps as well."""
+
+
+async def test_a_switch_waits_for_whoever_writes_vectors_and_they_wait_for_it(
+    databases: tuple[Database, Database], stores: Stores
+) -> None:
+    app, _ = databases
+    await put(stores.rag, store_document(DISK))
+    claimed = await stores.rag.claim(GUILD, 100, 60.0)
+    async with app.transaction(GUILD) as writing:
+        before = await model_rows.settled(writing, GUILD, SHIPPED)
+        switching = asyncio.create_task(stores.following.switch(switch_model(), TARGET, 100))
+        await asyncio.sleep(0.2)
+        attaching = asyncio.create_task(
+            stores.rag.attach(attach_vectors(), embedded(claimed), SHIPPED.model_id)
+        )
+        await asyncio.sleep(0.2)
+        waiting = not switching.done() and not attaching.done()
+        same = await model_rows.held(writing, GUILD)
+
+    switched = await switching
+    await attaching
+
+    assert waiting
+    assert before == same == SHIPPED
+    assert switched
+    assert await stores.rag.model(GUILD) == TARGET
+    assert await dimensions(stores.rag) == {None}

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -18,7 +19,7 @@ from actors.embedding.messages import Embed, Vectors
 from actors.embedding.model import EmbedderBroken, MiniLm
 from actors.embedding.service import EmbeddingService
 from actors.embedding.threads import ThreadedModel, background_threads
-from actors.errors import Overloaded, ValidationError
+from actors.errors import DependencyUnavailable, Overloaded, ValidationError
 from actors.runtime.local import LocalPool
 from actors.settings import Arithmetic, EmbeddingSettings, IndexSettings
 from tests.fixtures.rag_builders import context
@@ -162,6 +163,24 @@ async def test_a_query_is_embedded_once_and_remembered() -> None:
     assert counting.seen == [["disk"], ["queue"]]
     assert again.vectors.tolist() == [[4, 1], [5, 1], [4, 1]]
     assert first.model_id == "counting"
+
+
+async def test_a_second_model_answers_where_it_is_named_and_remembers_apart() -> None:
+    first, second = CountingModel(), CountingModel()
+    second.identity = ModelIdentity("second", 2)
+    settings = EmbeddingSettings()
+    service = EmbeddingService(
+        ThreadedModel(first, settings), IndexSettings(), [ThreadedModel(second, settings)]
+    )
+    pool = LocalPool(service.handlers())
+
+    plain = await pool.ask(embed("disk", urgent=True))
+    named = await pool.ask(replace(embed("disk", urgent=True), model=second.identity))
+
+    assert (plain.model_id, named.model_id) == ("counting", "second")
+    assert first.seen == second.seen == [["disk"]]
+    with pytest.raises(DependencyUnavailable, match="third"):
+        await pool.ask(replace(embed("disk"), model=ModelIdentity("third", 2)))
 
 
 async def test_the_memory_of_queries_is_bounded() -> None:
