@@ -5,6 +5,11 @@ from heapq import heappop, heappush
 from actors.runtime.message import Position
 
 
+def beginning(epoch: int) -> Position:
+    """Below every event: since when those wait of whom nobody knows since when."""
+    return Position(0, 0, epoch)
+
+
 class DenseBacklog:
     """Sources with a passage that has no vector, and the position of what made them wait."""
 
@@ -31,10 +36,15 @@ class DenseBacklog:
         return first is None or first > position
 
     def reached(self, position: Position) -> Position:
-        """The highest place at or below ``position`` below which nothing waits."""
+        """The highest place at or below ``position`` below which nothing waits.
+
+        Where something waits since the beginning of the log, that is the beginning itself.
+        """
         first = self._first()
         if first is None or first > position:
             return position
+        if first.seq == 0:
+            return first
         return Position(first.xid, first.seq - 1, first.epoch)
 
     def _first(self) -> Position | None:

@@ -14,7 +14,7 @@ from actors.events import StoredEvent
 from actors.index.checksum import Checksum
 from actors.index.guild import GuildIndex
 from actors.rag import projection
-from actors.rag.dense_backlog import DenseBacklog
+from actors.rag.dense_backlog import DenseBacklog, beginning
 from actors.rag.holding import Holding
 from actors.rag.incoming import Incoming, Log
 from actors.rag.indexes import Indexes
@@ -332,9 +332,9 @@ class Library:
                 missing.discard(shard)
                 reached = min(reached, kept.position)
                 await self._indexes.put(key, kept.loaded)
-                self._note(guild_id, kept.loaded, dict.fromkeys(_ids(kept.loaded), kept.position))
+                self._note_old(guild_id, kept.loaded, end.epoch)
         if missing:
-            await self._fill(guild_id, missing, model, end)
+            await self._fill(guild_id, missing, model, end.epoch)
         return reached
 
     async def _take(self, guild_id: GuildId, shards: Collection[int], epoch: int) -> None:
@@ -346,8 +346,7 @@ class Library:
                 self._models.hold(key, model)
         filled = False
         try:
-            # Nobody knows since when its passages wait for vectors: since ever, then.
-            await self._fill(guild_id, shards, model, Position(0, 1, epoch))
+            await self._fill(guild_id, shards, model, epoch)
             filled = True
         finally:
             self.holding.fill(guild_id, ())
@@ -359,7 +358,7 @@ class Library:
                         await self._let_go(key)
 
     async def _fill(
-        self, guild_id: GuildId, shards: Collection[int], model: ModelIdentity, since: Position
+        self, guild_id: GuildId, shards: Collection[int], model: ModelIdentity, epoch: int
     ) -> None:
         """From the rows. What the log says of them meanwhile waits for the page being read."""
         after: str | None = ""
@@ -370,7 +369,7 @@ class Library:
                     if shard in shards:
                         key = ShardKey(guild_id, shard)
                         await self._indexes.put(key, loaded, visible=False)
-                        self._note(guild_id, loaded, dict.fromkeys(_ids(loaded), since))
+                        self._note_old(guild_id, loaded, epoch)
             after = page[-1][0].source_id if len(page) >= self._settings.load_page else None
         for shard in shards:
             await self._indexes.put(ShardKey(guild_id, shard), ())
@@ -501,6 +500,10 @@ class Library:
             else:
                 dense.waits(source.source_id, positions[source.source_id])
 
+    def _note_old(self, guild_id: GuildId, loaded: Sequence[Loaded], epoch: int) -> None:
+        """Of rows and snapshots, which do not say since when a passage waits for its vector."""
+        self._note(guild_id, loaded, defaultdict(lambda: beginning(epoch)))
+
     def _swapped(
         self, guild_id: GuildId, source_ids: Collection[str], waiting: Collection[str]
     ) -> None:
@@ -510,7 +513,7 @@ class Library:
             dense.done(source_id)
         if position is not None:
             for source_id in waiting:
-                dense.waits(source_id, position)
+                dense.waits(source_id, beginning(position.epoch))
 
     async def _advance(self, frontier: Frontier) -> None:
         self._removed_ahead = {one for one in self._removed_ahead if not frontier.covers(one)}
@@ -529,10 +532,6 @@ class Library:
                 await self._hurry.wait()
         except TimeoutError:
             return
-
-
-def _ids(loaded: Sequence[Loaded]) -> list[str]:
-    return [source.source_id for source, _ in loaded]
 
 
 def _checksum(guild_id: GuildId, index: GuildIndex) -> Checksum:

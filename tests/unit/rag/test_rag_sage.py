@@ -438,6 +438,29 @@ async def test_an_index_that_is_not_loaded_says_so(rag: Rag) -> None:
         await pool.ask(search("anything"))
 
 
+async def test_what_waited_for_its_vector_at_a_start_is_waited_for_at_every_position(
+    rag: Rag,
+) -> None:
+    stored = await rag.pool.ask_outcome(store_document(QUEUE))
+    assert stored.position is not None
+    await rag.pool.ask(store_document(DISK, external_id="later"))
+    late = Library(rag.store, rag.log, SETTINGS)
+    await late.load()
+    reached = late.dense_position(GUILD)
+
+    await late.reach(GUILD, stored.position)
+    with pytest.raises(StaleIndex):
+        await late.reach(GUILD, stored.position, dense=True, timeout_s=0.0)
+    await rag.settle()
+    while await late.catch_up():
+        pass
+    await late.reach(GUILD, stored.position, dense=True, timeout_s=0.0)
+
+    assert reached == Position(0, 0)
+    assert late.dense_position(GUILD) == late.position
+    await late.close()
+
+
 async def test_what_could_not_be_embedded_is_tried_again_at_once(rag: Rag) -> None:
     await rag.pool.ask(store_document(QUEUE))
     await rag.library.catch_up()
