@@ -100,7 +100,9 @@ EMBED_SECONDS = _histogram(
 EMBED_WAITING = _gauge("elders_guild_embed_waiting_texts", "Waiting or being embedded.", "purpose")
 EMBED_CACHE = _counter("elders_guild_embed_cache", "Queries looked up among those known.", "result")
 DENSE_LEG_OFF = _counter(
-    "elders_guild_dense_leg_off", "Searches by their words alone that wanted the meaning.", "reason"
+    "elders_guild_dense_leg_off",
+    "Indexes asked by words alone where the meaning was wanted.",
+    "reason",
 )
 INDEX_LAG_EVENTS = _gauge("elders_guild_index_lag_events", "Passages not yet embedded.", "leg")
 
