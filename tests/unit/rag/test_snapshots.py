@@ -18,6 +18,7 @@ from actors.runtime.local import LocalPool
 from actors.runtime.message import GuildId
 from actors.settings import IndexSettings
 from tests.fixtures.rag_builders import DISK, GUILD, QUEUE, context, number, store_document
+from tests.fixtures.rag_contract import OTHER_MODEL
 from tests.fixtures.rag_memory import MemoryLog, MemoryRagStore, WordEmbedder
 
 NOW = 1_777_896_000.0
@@ -197,3 +198,19 @@ async def test_each_shard_has_a_snapshot_and_one_of_another_layout_is_not_used(
     assert pages == 0
     assert verified
     assert from_rows == from_snapshots
+
+
+async def test_a_shards_snapshot_in_another_model_is_not_used(world: World) -> None:
+    world.settings = settings(world.settings.snapshot_dir).model_copy(update={"shards": 2})
+    async with world.member() as (library, pool):
+        for page in range(6):
+            await pool.ask(store_document(f"# Page {page}\n\nText {page}.", external_id=f"{page}"))
+        await world.settle(library)
+        assert await library.save(GUILD)
+    kept, end = Snapshots(world.settings, world.now), await world.store.log.end()
+
+    same = [await kept.load(GUILD, end, SHIPPED, shard) for shard in range(2)]
+    other = [await kept.load(GUILD, end, OTHER_MODEL, shard) for shard in range(2)]
+
+    assert None not in same
+    assert other == [None, None]
