@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -11,16 +12,16 @@ from actors import events, metrics
 from actors.embedding.identity import SHIPPED, ModelIdentity
 from actors.errors import DependencyUnavailable, ElderGuildError, StaleIndex
 from actors.events import StoredEvent
-from actors.index.checksum import Checksum
 from actors.index.guild import GuildIndex
-from actors.rag import projection
-from actors.rag.dense_backlog import DenseBacklog, beginning
+from actors.rag import projection, verifying
+from actors.rag.dense_backlog import DenseBacklogs
+from actors.rag.filling import Filling
 from actors.rag.holding import Holding
 from actors.rag.incoming import Incoming, Log
 from actors.rag.indexes import Indexes
 from actors.rag.models import Models
 from actors.rag.placement import Layout, ShardKey
-from actors.rag.rebuilding import Rebuilding, pages
+from actors.rag.rebuilding import Rebuilding
 from actors.rag.snapshots import Snapshots
 from actors.rag.store import Loaded, RagStore
 from actors.runtime.message import GuildId, Position
@@ -67,7 +68,7 @@ class Library:
         self._incoming = Incoming(store, self._rows, settings)
         self._models = Models(model)
         self._indexes = Indexes(settings, self._models)
-        self._dense: defaultdict[GuildId, DenseBacklog] = defaultdict(DenseBacklog)
+        self._dense = DenseBacklogs()
         self._frontier: Frontier | None = None
         self._advanced = asyncio.Condition()
         self._changing = asyncio.Lock()
@@ -78,6 +79,16 @@ class Library:
             self._models,
             self._changing,
             self._swapped,
+            settings,
+        )
+        self._filling = Filling(
+            store,
+            self.holding,
+            self._indexes,
+            self._models,
+            self._dense,
+            self._changing,
+            snapshots,
             settings,
         )
         self._removed_ahead: set[Position] = set()
@@ -92,7 +103,7 @@ class Library:
     def dense_position(self, guild_id: GuildId) -> Position | None:
         """Everything of the guild up to here is searchable by its meaning, too."""
         position = self.position
-        return None if position is None else self._dense[guild_id].reached(position)
+        return None if position is None else self._dense.reached(guild_id, position)
 
     def model(self, guild_id: GuildId) -> ModelIdentity:
         """What a guild's queries are asked in."""
@@ -162,16 +173,14 @@ class Library:
         if position is None:
             raise DependencyUnavailable("the index")
         async with self._rebuilding.filling:  # a switch is followed before it, or behind it
-            await self._take(guild_id, shards, position.epoch)
+            await self._filling.take(guild_id, shards, position.epoch)
         for shard in sorted(shards):
             await self._indexes.tend(ShardKey(guild_id, shard))
         self._measure()
 
     async def drop(self, guild_id: GuildId, shard: int) -> None:
         """Lets a shard go; searches of it that have begun are finished."""
-        async with self._changing:
-            self.holding.held(guild_id).discard(shard)
-            await self._let_go(ShardKey(guild_id, shard))
+        await self._filling.drop(ShardKey(guild_id, shard))
         self._measure()
 
     async def removed(self) -> Mapping[GuildId, frozenset[str]]:
@@ -217,7 +226,7 @@ class Library:
         if await self._waited(lambda: self._has(guild_id, wanted, dense), patience_s):
             return
         ahead = not self._covers(wanted) and await self._fetch_ahead(guild_id, wanted)
-        if ahead and not (dense and not self._dense[guild_id].has(wanted)):
+        if ahead and not (dense and not self._dense.has(guild_id, wanted)):
             return
         reached = self.dense_position(guild_id) if dense else self.position
         raise StaleIndex(str(wanted), str(reached))
@@ -230,7 +239,7 @@ class Library:
         end = await self._log.end()
         start = end
         for guild_id in await self._store.guilds():
-            start = min(start, await self._load_guild(guild_id, end))
+            start = min(start, await self._filling.load(guild_id, end))
             await self._tend(guild_id)
         await self._advance(Frontier.at(start))
         self._measure()
@@ -245,9 +254,10 @@ class Library:
         for shard in self.holding.held(guild_id):
             by_model[self.model_held(guild_id, shard)].add(shard)
         for model, shards in by_model.items():
-            wanted = await self._checksums(guild_id, shards, model)
-            for shard, rows in wanted.items():
-                held = await self.ask(guild_id, lambda index: _checksum(guild_id, index), shard)
+            size = self._settings.load_page
+            sums = await verifying.of_rows(self._store, self.holding, guild_id, shards, model, size)
+            for shard, rows in sums.items():
+                held = await self.ask(guild_id, partial(verifying.of_index, guild_id), shard)
                 if (held.value, held.passages) != (rows.value, rows.passages):
                     return False
         return True
@@ -318,67 +328,6 @@ class Library:
         self._rebuilding.stop()
         await self._indexes.close()
 
-    async def _load_guild(self, guild_id: GuildId, end: Position) -> Position:
-        """Fills the shards of one guild; up to where the log is in all of them."""
-        model = await self._store.model(guild_id) or self._models.default
-        self._models.ask_in(guild_id, model)
-        missing, reached = set(self.holding.held(guild_id)), end
-        snapshots = self._snapshots
-        for shard in sorted(missing):
-            key = ShardKey(guild_id, shard)
-            self._models.hold(key, model)
-            kept = None if snapshots is None else await snapshots.load(guild_id, end, model, shard)
-            if kept is not None:
-                missing.discard(shard)
-                reached = min(reached, kept.position)
-                await self._indexes.put(key, kept.loaded)
-                self._note_old(guild_id, kept.loaded, end.epoch)
-        if missing:
-            await self._fill(guild_id, missing, model, end.epoch)
-        return reached
-
-    async def _take(self, guild_id: GuildId, shards: Collection[int], epoch: int) -> None:
-        keys = [ShardKey(guild_id, shard) for shard in shards]
-        model = await self._store.model(guild_id) or self.model(guild_id)
-        async with self._changing:  # from here on what the log says is applied to them, too
-            self.holding.fill(guild_id, shards)
-            for key in keys:
-                self._models.hold(key, model)
-        filled = False
-        try:
-            await self._fill(guild_id, shards, model, epoch)
-            filled = True
-        finally:
-            self.holding.fill(guild_id, ())
-            if filled:
-                self.holding.held(guild_id).update(shards)
-            else:
-                async with self._changing:
-                    for key in keys:
-                        await self._let_go(key)
-
-    async def _fill(
-        self, guild_id: GuildId, shards: Collection[int], model: ModelIdentity, epoch: int
-    ) -> None:
-        """From the rows. What the log says of them meanwhile waits for the page being read."""
-        after: str | None = ""
-        while after is not None:
-            async with self._changing:
-                page = await self._store.page(guild_id, after, self._settings.load_page, model)
-                for shard, loaded in self.holding.divided(page).items():
-                    if shard in shards:
-                        key = ShardKey(guild_id, shard)
-                        await self._indexes.put(key, loaded, visible=False)
-                        self._note_old(guild_id, loaded, epoch)
-            after = page[-1][0].source_id if len(page) >= self._settings.load_page else None
-        for shard in shards:
-            await self._indexes.put(ShardKey(guild_id, shard), ())
-
-    async def _let_go(self, key: ShardKey) -> None:
-        for source_id in await self._indexes.drop(key):
-            self._dense[key.guild_id].done(source_id)
-        self._models.drop(key)
-
     async def _tend(self, guild_id: GuildId) -> None:
         for shard in sorted(self.holding.applied(guild_id)):
             await self._indexes.tend(ShardKey(guild_id, shard))
@@ -386,18 +335,6 @@ class Library:
     def _measure(self) -> None:
         metrics.INDEX_SHARDS_HELD.set(self.holding.count)
         self._indexes.measure()
-
-    async def _checksums(
-        self, guild_id: GuildId, shards: Collection[int], model: ModelIdentity
-    ) -> dict[int, Checksum]:
-        """What the rows say of these shards, with their vectors of a model."""
-        wanted = {shard: Checksum(guild_id) for shard in shards}
-        async for page in pages(self._store, guild_id, model, self._settings.load_page):
-            for shard, loaded in self.holding.divided(page).items():
-                if shard in wanted:
-                    for source, passages in loaded:
-                        wanted[shard].add(source, passages)
-        return wanted
 
     async def _rows(self, guild_id: GuildId, source_ids: Collection[str]) -> list[Loaded]:
         """Sources as they are stored, each with the vectors of its shard's model."""
@@ -412,7 +349,7 @@ class Library:
         return found
 
     def _has(self, guild_id: GuildId, wanted: Position, dense: bool) -> bool:
-        return self._covers(wanted) and (not dense or self._dense[guild_id].has(wanted))
+        return self._covers(wanted) and (not dense or self._dense.has(guild_id, wanted))
 
     def _covers(self, wanted: Position) -> bool:
         return self._frontier is not None and self._frontier.covers(wanted)
@@ -482,38 +419,14 @@ class Library:
         for shard in parts.keys() | left.keys():
             key = ShardKey(guild_id, shard)
             await self._indexes.put(key, parts.get(shard, ()), left.get(shard, ()))
-        self._note(guild_id, loaded, positions, gone)
-
-    def _note(
-        self,
-        guild_id: GuildId,
-        loaded: Sequence[Loaded],
-        positions: Mapping[str, Position],
-        gone: Collection[str] = (),
-    ) -> None:
-        dense = self._dense[guild_id]
-        for source_id in gone:
-            dense.done(source_id)
-        for source, passages in loaded:
-            if all(passage.vector is not None for passage in passages):
-                dense.done(source.source_id)
-            else:
-                dense.waits(source.source_id, positions[source.source_id])
-
-    def _note_old(self, guild_id: GuildId, loaded: Sequence[Loaded], epoch: int) -> None:
-        """Of rows and snapshots, which do not say since when a passage waits for its vector."""
-        self._note(guild_id, loaded, defaultdict(lambda: beginning(epoch)))
+        self._dense.forget(guild_id, gone)
+        self._dense.note(guild_id, loaded, positions)
 
     def _swapped(
         self, guild_id: GuildId, source_ids: Collection[str], waiting: Collection[str]
     ) -> None:
-        """The vectors of a new index are there, but for those that nobody has made yet."""
-        dense, position = self._dense[guild_id], self.position
-        for source_id in set(source_ids).difference(waiting):
-            dense.done(source_id)
-        if position is not None:
-            for source_id in waiting:
-                dense.waits(source_id, beginning(position.epoch))
+        if self.position is not None:
+            self._dense.swapped(guild_id, source_ids, waiting, self.position.epoch)
 
     async def _advance(self, frontier: Frontier) -> None:
         self._removed_ahead = {one for one in self._removed_ahead if not frontier.covers(one)}
@@ -532,11 +445,3 @@ class Library:
                 await self._hurry.wait()
         except TimeoutError:
             return
-
-
-def _checksum(guild_id: GuildId, index: GuildIndex) -> Checksum:
-    held = Checksum(guild_id)
-    for source, passages in index.image().loaded():
-        held.add(source, passages)
-    index.release()
-    return held
