@@ -1,12 +1,15 @@
 """Two members hold one shard each way of the same database: fresh, complete, or said not to be."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from actors.embedding.identity import SHIPPED
+from actors.embedding.messages import Vectors
 from actors.errors import StaleIndex
 from actors.rag.actor import RagMember
 from actors.rag.messages import (
@@ -18,6 +21,8 @@ from actors.rag.messages import (
     StoreDocument,
 )
 from actors.rag.postgres import PostgresRagStore
+from actors.rag.reembedding.postgres import PostgresNextStore
+from actors.rag.reembedding.work import Bounds, Reembedding
 from actors.runtime.host import Host
 from actors.runtime.identity import MemberIdentity
 from actors.runtime.local import LocalPool
@@ -27,7 +32,8 @@ from actors.storage.inbox import Inbox
 from actors.storage.log import LogReader
 from tests.fixtures.rag_builders import GUILD, context, number, store_document
 from tests.fixtures.rag_members import MemberOfMany, MemoryPeers
-from tests.fixtures.rag_memory import WordEmbedder
+from tests.fixtures.rag_memory import WordEmbedder, word_vector
+from tests.fixtures.reembedding_contract import TARGET
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import opened, run_as_owner
 
@@ -47,9 +53,12 @@ NAMES = ("rag/1/0", "rag/1/1")
 class Pool:
     """Two members, each with its part."""
 
-    def __init__(self, members: list[MemberOfMany], peers: MemoryPeers) -> None:
+    def __init__(
+        self, members: list[MemberOfMany], peers: MemoryPeers, following: PostgresNextStore
+    ) -> None:
         self.members = members
         self.peers = peers
+        self.following = following
 
     async def store(self, command: StoreDocument, at: int = 0) -> tuple[str, Position]:
         outcome = await self.members[at].pool.ask_outcome(command)
@@ -77,6 +86,18 @@ class Pool:
         for member in self.members:
             await member.catch_up()
 
+    async def move(self) -> bool:
+        """Moves the guild to the other model; no member has read of it."""
+
+        async def embed(texts: Sequence[str]) -> Vectors:
+            return np.stack([word_vector(text, TARGET.dimension) for text in texts])
+
+        bounds = Bounds(batch=4, batches=2, rounds=3, cleared=10)
+        work = Reembedding(self.following, TARGET, embed, bounds)
+        moved = await work.look(GUILD)
+        await work.move(GUILD, moved)
+        return moved.switched
+
 
 def page(one: int) -> str:
     return f"# Page {one}\n\nWhat to do about the disk of number n{one}."
@@ -87,14 +108,14 @@ async def pool(fresh_database: PreparedDatabase) -> AsyncIterator[Pool]:
     await run_as_owner(fresh_database, "INSERT INTO guilds (guild_id, name) VALUES ($1, $1)", GUILD)
     async with opened(fresh_database.app_url) as app, opened(fresh_database.log_url) as log:
         store, peers = PostgresRagStore(app, log), MemoryPeers()
-        made = Pool([], peers)
+        made = Pool([], peers, PostgresNextStore(app, log))
         for name in NAMES:
             member = MemberOfMany(
                 name,
                 peers,
                 store,
                 LogReader(log),
-                WordEmbedder(),
+                WordEmbedder(SHIPPED, TARGET),
                 SETTINGS,
                 members=NAMES,
                 ledger=Inbox(app),
@@ -176,6 +197,34 @@ async def test_without_its_other_half_the_index_is_partial_until_it_is_filled(
     assert not left
     assert (after.partial, {hit.id for hit in after.hits}) == (False, set(ids))
     assert await whole.library.verify(GUILD)
+
+
+async def test_shards_that_have_not_switched_yet_answer_by_their_words_and_say_so(
+    pool: Pool,
+) -> None:
+    ids, _ = await pool.fill(12)
+    await pool.embed()
+    first, second = pool.members
+
+    switched = await pool.move()
+    await first.catch_up()
+    await first.library.settled()
+    during = await pool.search("disk of number", mode=SearchMode.HYBRID)
+    await second.catch_up()
+    await second.library.settled()
+    after = [
+        await pool.search("disk of number", at, mode=mode) for at in range(2) for mode in SearchMode
+    ]
+
+    assert switched
+    old = second.holding.held(GUILD)
+    by_meaning = {hit.id for hit in during.hits if "dense" in hit.legs}
+    assert (during.partial, {hit.id for hit in during.hits}) == (False, set(ids))
+    assert by_meaning == {one for one in ids if second.holding.shard_of(one) not in old}
+    assert during.dense_pending > 0
+    assert [{hit.id for hit in one.hits} for one in after] == [set(ids)] * len(after)
+    assert {one.dense_pending for one in after} == {0}
+    assert [await one.library.verify(GUILD) for one in pool.members] == [True, True]
 
 
 class LocalPools:
