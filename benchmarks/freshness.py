@@ -149,7 +149,7 @@ class Client:
         dense = number % _DENSE_EVERY == 0
         await asyncio.gather(
             *(
-                self._look(word, document_id, written.position, dense, begun)
+                self._look(note if dense else word, document_id, written.position, dense, begun)
                 for _ in range(SEARCHES)
             )
         )
