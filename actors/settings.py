@@ -553,11 +553,18 @@ class IndexSettings(_Section):
     )
     max_query_chars: int = Field(default=4_000, ge=1)
     candidates: int = Field(default=200, ge=10, description="passages each leg proposes")
-    fold_rows: int = Field(default=1024, ge=1, description="new vectors that make a new base")
+    fold_rows: int = Field(
+        default=1024, ge=1, description="vectors without a code that get theirs together"
+    )
     compress_rows: int = Field(
-        default=20_000, ge=256, description="vectors above which a base is compressed"
+        default=20_000, ge=256, description="vectors above which they get codes"
     )
     max_dead_share: float = Field(default=0.25, gt=0, lt=1)
+    tend_retry_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="before compressing or compacting that failed is tried again",
+    )
     load_page: int = Field(default=200, ge=1, description="sources read at a time")
     tail_batch: int = Field(default=500, ge=1)
     tail_poll_s: float = Field(default=0.25, gt=0)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from actors.events import SourceType
 from actors.index import fusion, names, skyband
-from actors.index.bases import CompressedBase, Mask
+from actors.index.codes import Codes, Mask
 from actors.index.dense import Compression, DenseLeg
 from actors.index.facets import Facets
 from actors.index.fusion import Legs
@@ -183,25 +184,36 @@ class GuildIndex:
         """Makes the changes visible to the next search."""
         self._lexical.commit()
 
+    @property
+    def wants_codes(self) -> bool:
+        """See `DenseLeg.wants_codes`."""
+        return self._dense.wants_codes
+
     def compression(self) -> Compression | None:
         """See `DenseLeg.compression`."""
         return self._dense.compression()
 
-    def compress(self, base: CompressedBase | None) -> None:
+    def compress(self, codes: Codes | None) -> None:
         """See `DenseLeg.compress`."""
-        self._dense.compress(base)
+        self._dense.compress(codes)
+
+    def compress_at_once(self) -> None:
+        """Makes the codes that are wanted here and now: for an index that nobody asks yet."""
+        compression = self.compression()
+        if compression is None:
+            return
+        codes: Codes | None = None
+        with suppress(MemoryError, RuntimeError):  # FAISS's; it stays exact
+            codes = compression.build()
+        self.compress(codes)
 
     def image(self) -> Image:
-        """What it holds now, for another thread to read; `release` it afterwards."""
+        """What it holds now, for another thread to read, whatever changes here."""
         return Image(
             [(entry.source, entry.slots) for entry in self._entries.values()],
             self._passages.copy(),
             self._dense.image(),
         )
-
-    def release(self) -> None:
-        """The image is not looked at any more."""
-        self._dense.release()
 
     def fresh(self, image: Image) -> "GuildIndex":
         """A new index of what the image holds, without dead slots. May run in another thread."""
@@ -213,8 +225,7 @@ class GuildIndex:
         )
         made.replace_all(image.loaded())
         made.commit()
-        if (compression := made.compression()) is not None:
-            made.compress(compression.build())
+        made.compress_at_once()
         return made
 
     def overtake(self, image: Image, former: "GuildIndex") -> None:

@@ -14,13 +14,11 @@ class DenseImage:
     """Vectors by slot as they were.
 
     Attributes:
-        base: rows of the base where they lie; the leg adds none to it until it is released.
-        delta: the rows behind them, copied.
+        vectors: where they lie; what the leg adds comes behind them.
         rows: the row of each slot; -1 where it has none.
     """
 
-    base: Vector
-    delta: Vector
+    vectors: Vector
     rows: npt.NDArray[np.int64]
 
     def of(self, slots: Sequence[int]) -> tuple[Vector, npt.NDArray[np.bool_]]:
@@ -28,12 +26,10 @@ class DenseImage:
         rows = np.full(len(slots), -1, dtype=np.int64)
         within = np.asarray(slots) < len(self.rows)
         rows[within] = self.rows[np.asarray(slots, dtype=np.int64)[within]]
-        found = np.zeros((len(slots), self.base.shape[1]), dtype=np.float32)
-        base = (rows >= 0) & (rows < len(self.base))
-        delta = rows >= len(self.base)
-        found[base] = self.base[rows[base]]
-        found[delta] = self.delta[rows[delta] - len(self.base)]
-        return found, rows >= 0
+        known = rows >= 0
+        found = np.zeros((len(slots), self.vectors.shape[1]), dtype=np.float32)
+        found[known] = self.vectors[rows[known]]
+        return found, known
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -118,7 +118,7 @@ def write(
         guild_id=guild_id,
         position=str(position),
         model_id=model_id,
-        dimension=image.dense.base.shape[1],
+        dimension=image.dense.vectors.shape[1],
         written_at=written_at,
         sources=checksum.sources,
         passages=checksum.passages,

@@ -6,6 +6,7 @@ beside the searches, and is put in place when it is done.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -13,8 +14,7 @@ from typing import Any, TypeVar
 import structlog
 
 from actors import metrics
-from actors.index.bases import CompressedBase
-from actors.index.dense import Compression
+from actors.index.codes import Codes
 from actors.index.guild import GuildIndex
 from actors.index.image import Image
 from actors.rag import placement
@@ -38,6 +38,7 @@ class Indexes:
         self._indexes: dict[ShardKey, GuildIndex] = {}
         self._too_large: set[ShardKey] = set()
         self._tended: dict[ShardKey, asyncio.Task[None]] = {}
+        self._failed_at: dict[ShardKey, float] = {}
 
     def __len__(self) -> int:
         return len(self._indexes)
@@ -125,16 +126,16 @@ class Indexes:
     async def tend(self, key: ShardKey) -> None:
         """Begins what an index needs that has grown or lost much; one such work a shard at a time.
 
-        What fails is logged and begun again at the next call; search goes on with what it has.
+        What fails is logged and begun again after a pause; search goes on with what it has.
         """
         index = self._indexes.get(key)
-        if index is None or key in self._tended:
+        if index is None or key in self._tended or self._pauses(key):
             return
         dead_share = index.dead / max(index.passages, self._settings.load_page)
         if dead_share > self._settings.max_dead_share:
             self._start(key, self._compact(key, index))
-        elif (compression := await self._on_thread(index.compression)) is not None:
-            self._start(key, self._compress(key, index, compression))
+        elif index.wants_codes:
+            self._start(key, self._compress(key, index))
 
     async def tended(self) -> None:
         """Waits until no such work is running."""
@@ -148,22 +149,26 @@ class Indexes:
         for thread in (self._thread, self._aside):
             thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _compress(self, key: ShardKey, index: GuildIndex, compression: Compression) -> None:
-        """Learns the codes of a large base, then puts it in place."""
-        base: CompressedBase | None = None
+    def _pauses(self, key: ShardKey) -> bool:
+        failed_at = self._failed_at.get(key)
+        return failed_at is not None and time.monotonic() < failed_at + self._settings.tend_retry_s
+
+    async def _compress(self, key: ShardKey, index: GuildIndex) -> None:
+        """Learns the codes of many vectors, then puts them in place."""
+        compression = await self._on_thread(index.compression)
+        if compression is None:
+            return
+        codes: Codes | None = None
         try:
-            base = await self.beside(compression.build)
+            codes = await self.beside(compression.build)
         finally:
-            await self._on_thread(lambda: index.compress(base))
+            await self._on_thread(lambda: index.compress(codes))
         _log.info("index_compressed", **key._asdict(), passages=index.passages)
 
     async def _compact(self, key: ShardKey, index: GuildIndex) -> None:
         """Builds the index anew without its dead slots, then takes over what came meanwhile."""
         image = await self._on_thread(index.image)
-        try:
-            fresh = await self.beside(lambda: index.fresh(image))
-        finally:
-            await self._on_thread(index.release)
+        fresh = await self.beside(lambda: index.fresh(image))
         await self._on_thread(lambda: self._exchange(key, image, index, fresh))
         _log.info("index_compacted", **key._asdict(), passages=fresh.passages)
 
@@ -182,10 +187,12 @@ class Indexes:
         async def watched() -> None:
             try:
                 await work
+                self._failed_at.pop(key, None)
             except Exception:
+                self._failed_at[key] = time.monotonic()
                 _log.exception("index_not_tended", **key._asdict())
             finally:
-                del self._tended[key]
+                self._tended.pop(key, None)
 
         self._tended[key] = asyncio.create_task(watched())
 

@@ -283,13 +283,11 @@ class Library:
             return False
         async with self._changing:  # what is applied and the position belong together
             position = self.position
-            index, image = await self.ask(guild_id, lambda index: (index, index.image()), shard)
+            image = await self.ask(guild_id, GuildIndex.image, shard)
             model = self.model_held(guild_id, shard)
-        try:
-            if position is not None:
-                await self._snapshots.save(guild_id, image, position, model, shard)
-        finally:
-            await self._indexes.run(index.release)  # this one: another may be in its place by now
+        if position is None:
+            return False
+        await self._snapshots.save(guild_id, image, position, model, shard)
         return True
 
     async def follow(self) -> None:

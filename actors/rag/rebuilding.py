@@ -192,8 +192,7 @@ async def pages(
 
 def _finish(index: GuildIndex) -> None:
     index.commit()
-    if (compression := index.compression()) is not None:
-        index.compress(compression.build())
+    index.compress_at_once()
 
 
 def _standing(index: GuildIndex) -> tuple[list[str], list[str]]:

@@ -34,5 +34,4 @@ def of_index(guild_id: GuildId, index: GuildIndex) -> Checksum:
     held = Checksum(guild_id)
     for source, passages in index.image().loaded():
         held.add(source, passages)
-    index.release()
     return held

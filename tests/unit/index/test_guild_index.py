@@ -232,7 +232,6 @@ def test_what_is_added_beside_a_reader_does_not_change_what_it_reads() -> None:
     image = leg.image()
     leg.add(range(3, 9), np.stack([axis(number) for number in range(3, 9)]))
     vectors, known = image.of([1, 2, 7])
-    leg.release()
     leg.add([9], axis(9)[None, :])
 
     assert np.array_equal(vectors[:2], np.stack([axis(1), axis(2)]))
@@ -377,6 +376,38 @@ def test_a_compressed_base_loses_nothing_that_matters(share: float) -> None:
     assert all(alive[scores.slots])
     assert np.array_equal(leg.vector(2_999), vectors[2_999])  # type: ignore[arg-type]
     assert np.array_equal(leg.vector(3), vectors[3])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dimension", [63, 64])
+def test_codes_do_for_every_dimension(dimension: int) -> None:
+    random = np.random.default_rng(3)
+    vectors = random.normal(size=(600, dimension)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    leg = DenseLeg(dimension, fold_rows=256, compress_rows=512)
+    leg.add(range(600), vectors)
+    compression = leg.compression()
+    assert compression is not None
+    leg.compress(compression.build())
+
+    found = leg.search(vectors[5], None, limit=3)
+
+    assert found.slots[0] == 5
+    assert found.scores[0] == pytest.approx(1.0)
+
+
+def test_where_no_codes_could_be_made_it_stays_exact_and_tries_again_at_twice_the_size() -> None:
+    vectors = np.stack([axis(number % DIMENSION) for number in range(24)])
+    leg = DenseLeg(DIMENSION, fold_rows=4, compress_rows=8)
+    leg.add(range(8), vectors[:8])
+    assert leg.compression() is not None
+
+    leg.compress(None)
+    wanted = [leg.wants_codes]
+    leg.add(range(8, 24), vectors[8:])
+    wanted.append(leg.wants_codes)
+
+    assert wanted == [False, True]
+    assert leg.search(axis(2), None, limit=1).slots.tolist() == [2]
 
 
 def _nearest(

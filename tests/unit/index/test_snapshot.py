@@ -62,7 +62,6 @@ def index_of(count: int) -> GuildIndex:
 
 def write(path: Path, index: GuildIndex) -> None:
     snapshot.write(path, index.image(), guild_id=GUILD, position=AT, model_id=MODEL, written_at=1e9)
-    index.release()
 
 
 def told(loaded: Sequence[tuple[Source, list[Passage]]]) -> list[object]:
