@@ -1,32 +1,17 @@
 """What an embeddings API is asked and answers, as bytes and back. Pure."""
 
-import base64
-import binascii
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from actors import floats
 from actors.embedding.messages import Vectors
 
 
 class BadAnswer(ValueError):
     """Not the vectors that were asked for. The sentence names what is wrong, never a text."""
-
-
-class _One(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    index: int | None = None
-    embedding: str | Annotated[list[float], Field(min_length=1)]
-
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    data: list[_One]
 
 
 def request(model: str, texts: Sequence[str], *, encoding: str) -> bytes:
@@ -48,42 +33,27 @@ def vectors(body: bytes, *, texts: int, dimension: int) -> Vectors:
         BadAnswer: other vectors than were asked for, or none of length 1 can be made of them.
     """
     try:
-        answer = _Answer.model_validate_json(body)
-    except ValidationError as error:
-        count = error.error_count()
-        raise BadAnswer(f"not an answer of the embeddings API: {count} errors") from None
-    if len(answer.data) != texts:
-        raise BadAnswer(f"{len(answer.data)} vectors for {texts} texts")
-    made = np.stack([_numbers(one, dimension) for one in _in_order(answer.data)])
-    with np.errstate(over="ignore"):  # the length is infinite then, and refused
-        lengths = np.linalg.norm(made.astype(np.float64), axis=1, keepdims=True)
-    if not np.isfinite(lengths).all():
-        raise BadAnswer("a vector with a number that is not finite")
-    if not (lengths > 0).all():
-        raise BadAnswer("a vector of length zero")
-    unit: Vectors = (made / lengths).astype(np.float32)
-    return unit
+        data = orjson.loads(body)["data"]
+    except (ValueError, TypeError, KeyError):
+        raise BadAnswer("not an answer of the embeddings API") from None
+    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data[: texts + 1]):
+        raise BadAnswer("not an answer of the embeddings API")
+    if len(data) != texts:  # before anything is looked at: it may be millions
+        raise BadAnswer(f"{len(data)} vectors for {texts} texts")
+    return np.stack([_vector(one.get("embedding"), dimension) for one in _in_order(data)])
 
 
-def _in_order(data: Sequence[_One]) -> Sequence[_One]:
-    places = [at if one.index is None else one.index for at, one in enumerate(data)]
-    if sorted(places) != list(range(len(data))):
+def _in_order(data: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    places = [one.get("index", at) for at, one in enumerate(data)]
+    if any(type(place) is not int for place in places) or sorted(places) != [*range(len(data))]:
         raise BadAnswer("places that are not those of the texts")
     return [one for _, one in sorted(zip(places, data, strict=True), key=lambda pair: pair[0])]
 
 
-def _numbers(one: _One, dimension: int) -> Vectors:
-    if isinstance(one.embedding, str):
-        try:
-            raw = base64.b64decode(one.embedding, validate=True)
-        except binascii.Error:
-            raise BadAnswer("a vector that is no base64") from None
-        if len(raw) % 4:
-            raise BadAnswer("a vector that is no float32")
-        found = np.frombuffer(raw, "<f4")
-    else:
-        found = np.array(one.embedding, np.float64)
-    if len(found) != dimension:
-        raise BadAnswer(f"a vector of dimension {len(found)} where {dimension} is set")
-    made: Vectors = found
-    return made
+def _vector(embedding: object, dimension: int) -> Vectors:
+    if isinstance(embedding, list) and len(embedding) != dimension:
+        raise BadAnswer(f"a vector of dimension {len(embedding)} where {dimension} is set")
+    try:
+        return floats.unit(floats.float32(embedding), dimension)
+    except ValueError as error:
+        raise BadAnswer(f"a vector whose numbers {error}") from None

@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 import structlog
 
+from actors import floats
 from actors.embedding.identity import ModelIdentity
 from actors.errors import DependencyUnavailable, ElderGuildError, ValidationError
 from actors.events import Evidence, RunbookStep
 from actors.index.guild import share_of_dense
 from actors.index.lexical import LexicalLeg
-from actors.index.passage import Vector
 from actors.rag import answers, evidence, merging, runbook
 from actors.rag.embedder import Embedder, Meaning, meaning_or_none
 from actors.rag.library import Library
@@ -415,14 +414,10 @@ def _given(sent: bytes, model: ModelIdentity) -> Meaning:
     Raises:
         ValidationError: another dimension, no length, or not finite.
     """
-    if len(sent) != 4 * model.dimension:
-        raise ValidationError("vector", f"{model.dimension} numbers are needed")
-    vector = np.frombuffer(sent, dtype="<f4").astype(np.float32)
-    length = float(np.linalg.norm(vector))
-    if not np.isfinite(length) or length == 0.0:
-        raise ValidationError("vector", "must be finite and have a length")
-    unit: Vector = vector / length
-    return Meaning(unit, model)
+    try:
+        return Meaning(floats.unit(sent, model.dimension), model)
+    except ValueError as error:
+        raise ValidationError("vector", str(error)) from None
 
 
 def _sent(meaning: Meaning | None) -> AskedMeaning | None:

@@ -75,6 +75,14 @@ def test_both_forms_give_the_same_unit_vectors_in_the_order_of_the_texts(
         answer(one("AAA=")),
         answer(one(base64.b64encode(np.array([1, np.nan], "<f4").tobytes()).decode())),
         answer(one(["a", "b"])),
+        answer(one([True, 1])),
+        answer(one(["1", 1])),
+        answer(one("é")),
+        answer(one(None)),
+        answer(one({"0": 1})),
+        answer(one([1, 0], index="0")),  # type: ignore[arg-type]  # as a server may write it
+        answer(one([1, 0], index=[0])),  # type: ignore[arg-type]  # as a server may write it
+        answer("a"),
     ],
 )
 def test_other_vectors_than_were_asked_for_are_refused(body: bytes) -> None:
