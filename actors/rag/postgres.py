@@ -49,8 +49,8 @@ class PostgresRagStore:
             digest = row["content_sha256"] if row["external_id"] is None else ""
             present[row["external_id"], digest] = _document(row)
         return [
-            Known(present=present.get(name), earlier=earlier.get(command.command_id))
-            for name, command in zip(names, commands, strict=True)
+            Known(present=present.get(name), earlier=one)
+            for name, one in zip(names, earlier, strict=True)
         ]
 
     async def document(

@@ -95,26 +95,26 @@ async def record_each(
 
 async def recall_each(
     tx: Transaction, commands: Sequence[Command[ReplyT]]
-) -> dict[str, Outcome[ReplyT]]:
-    """The first replies to those of these commands that took effect before, by command id.
+) -> list[Outcome[ReplyT] | None]:
+    """For each command the first reply, where it took effect before.
 
     A command whose id was used for a different request has a `ValidationError` instead.
     """
     if not commands:
-        return {}
+        return []
     rows = await tx.fetch(
         "SELECT command_id, request_hash, reply, position FROM inbox"
         " WHERE guild_id = $1 AND command_id = ANY($2)",
         commands[0].context.caller.guild_id,
         [command.command_id for command in commands],
     )
-    if not rows:
-        return {}
-    by_id = {command.command_id: command for command in commands}
-    return {row["command_id"]: _earlier(row, by_id[row["command_id"]]) for row in rows}
+    by_id = {row["command_id"]: row for row in rows}
+    return [_earlier(by_id.get(command.command_id), command) for command in commands]
 
 
-def _earlier(row: asyncpg.Record, command: Command[ReplyT]) -> Outcome[ReplyT]:
+def _earlier(row: asyncpg.Record | None, command: Command[ReplyT]) -> Outcome[ReplyT] | None:
+    if row is None:
+        return None
     try:
         recalled = _recalled(row, command)
     except ValidationError as error:
