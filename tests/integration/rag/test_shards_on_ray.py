@@ -1,14 +1,11 @@
 """Shards on real members: a member dies, and no answer is ever silently incomplete."""
 
-import asyncio
-import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.fixtures.rag_builders import GUILD
+from tests.fixtures.ray_plays import report_of
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import run_as_owner
 
@@ -19,34 +16,17 @@ async def test_a_member_is_killed_and_its_shards_are_answered_by_others(
     fresh_database: PreparedDatabase, tmp_path: Path
 ) -> None:
     await run_as_owner(fresh_database, "INSERT INTO guilds (guild_id, name) VALUES ($1, $1)", GUILD)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
+    seen = await report_of(
         "tests.fixtures.shards_on_ray",
-        cwd=Path(__file__).parents[3],
-        env={
-            **os.environ,
-            "DATABASE_URL": fresh_database.app_url,
-            "GUILD_LOG_DATABASE_URL": fresh_database.log_url,
-            "GUILD_INDEX__SHARDS": "6",
-            "GUILD_INDEX__REPLICAS": "2",
-            "GUILD_INDEX__GATHER_TIMEOUT_S": "8",
-            "GUILD_INDEX__SNAPSHOT_DIR": str(tmp_path / "index"),
-            "GUILD_POOLS__RAG": '{"min_size": 3, "max_size": 3, "memory_mib": 512}',
-            "PYTHONPATH": str(Path(__file__).parents[3]),
-            "RAY_AUTH_MODE": "disabled",
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_worker_niceness": "0",
-            "RAY_raylet_start_wait_time_s": "120",
-        },
-        stdout=asyncio.subprocess.PIPE,
+        DATABASE_URL=fresh_database.app_url,
+        GUILD_LOG_DATABASE_URL=fresh_database.log_url,
+        GUILD_INDEX__SHARDS="6",
+        GUILD_INDEX__REPLICAS="2",
+        GUILD_INDEX__GATHER_TIMEOUT_S="8",
+        GUILD_INDEX__SNAPSHOT_DIR=str(tmp_path / "index"),
+        GUILD_POOLS__RAG='{"min_size": 3, "max_size": 3, "memory_mib": 512}',
     )
 
-    output, _ = await process.communicate()
-
-    assert process.returncode == 0
-    (report,) = [line for line in output.splitlines() if line.startswith(b"{")]
-    seen = json.loads(report)
     assert seen["before"] == ["whole"] * 3
     assert "silently missing" not in seen["during"]
     assert seen["during"].get("whole", 0) >= 50
