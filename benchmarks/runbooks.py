@@ -27,7 +27,7 @@ from actors import clock
 from actors.embedding.identity import active
 from actors.embedding.model import MiniLm
 from actors.index.guild import GuildIndex
-from actors.index.passage import Passage, Vector
+from actors.index.passage import Vector
 from actors.rag import domain, evidence
 from actors.rag.messages import FindEvidence, StoreDocument
 from actors.runtime.message import Caller, Context, GuildId
@@ -129,16 +129,7 @@ def insert(
     chunks = domain.chunks(source, _SETTINGS.chunk_max_words, now)
     made = vectors.of([chunk.to_embed for chunk in chunks])
     passages = [
-        Passage(
-            chunk_id=chunk.chunk_id,
-            position=chunk.position,
-            heading=chunk.heading,
-            text=chunk.text,
-            char_start=chunk.char_start,
-            char_end=chunk.char_end,
-            vector=vector,
-        )
-        for chunk, vector in zip(chunks, made, strict=True)
+        domain.passage_of(chunk, vector) for chunk, vector in zip(chunks, made, strict=True)
     ]
     index.replace(domain.searchable(source), passages)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 from actors import clock
 from actors.errors import ValidationError, VersionConflict
 from actors.events import DocumentDeleted, DocumentIndexed, SourceType
-from actors.index.passage import Source
+from actors.index.passage import Passage, Source, Vector
 from actors.rag import given, passages
 from actors.rag.messages import Document, GivenVector, StoredDocument, StoreDocument
 
@@ -20,6 +21,8 @@ MAX_NAMES = 50
 MAX_LABELS = 64
 MAX_METADATA = 64
 MAX_METADATA_CHARS = 16_000
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # how JSON writes what PostgreSQL cannot keep
+_MAX_NUMBER = 1 << 64  # of a label that is no text: Python refuses to write very long ones
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -76,6 +79,19 @@ class Chunk:
         if (brought := given.digest(self.vector)) is not None:
             return bytes.fromhex(brought)
         return hashlib.sha256(self.to_embed.encode()).digest()
+
+
+def passage_of(chunk: Chunk, vector: Vector | None = None) -> Passage:
+    """The chunk as the index holds it."""
+    return Passage(
+        chunk_id=chunk.chunk_id,
+        position=chunk.position,
+        heading=chunk.heading,
+        text=chunk.text,
+        char_start=chunk.char_start,
+        char_end=chunk.char_end,
+        vector=vector,
+    )
 
 
 def sha256(text: str) -> str:
@@ -323,7 +339,7 @@ def _check_fields(command: StoreDocument) -> None:
     if not command.metadata:
         return
     metadata = json.dumps(dict(command.metadata), ensure_ascii=False)
-    if r"\u0000" in metadata:  # how JSON writes what PostgreSQL cannot keep
+    if _NUL.search(metadata):
         raise ValidationError("metadata", "has a NUL character")
     _check_text("metadata", metadata, MAX_METADATA_CHARS)
 
@@ -353,6 +369,11 @@ def _texts(value: object) -> tuple[str, ...]:
 def _labels(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
-    return {
-        str(name): str(one) for name, one in value.items() if isinstance(one, str | int | float)
-    }
+    plain = ((_plain(name), _plain(one)) for name, one in value.items())
+    return {name: one for name, one in plain if name is not None and one is not None}
+
+
+def _plain(value: object) -> str | None:
+    """A word or a number as text; Python refuses to write very long numbers."""
+    short = not isinstance(value, int) or abs(value) <= _MAX_NUMBER
+    return str(value) if isinstance(value, str | int | float) and short else None

@@ -121,13 +121,6 @@ class Incoming:
             if event.aggregate_id == source.source_id and event.aggregate_version == source.version
         )
         return [
-            Passage(
-                chunk_id=chunk.chunk_id,
-                position=chunk.position,
-                heading=chunk.heading,
-                text=chunk.text,
-                char_start=chunk.char_start,
-                char_end=chunk.char_end,
-            )
+            domain.passage_of(chunk)
             for chunk in domain.chunks(source, self._settings.chunk_max_words, at)
         ]

@@ -1,8 +1,10 @@
 """A document's text cut into passages that know where they stand. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 
 import yaml
 
@@ -23,6 +25,10 @@ _SENTENCE_END = re.compile(
 )
 _SPACE = re.compile(r"\s*")
 _MAX_FRONT_MATTER = 16_384
+_FRONT_MATTERS_KEPT = 64
+_MAX_DEPTH = 20
+_NESTED = re.compile(r"(?:[-?][ \t]+){20}")  # lists of lists, in one line
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where it was built
 _SMALL_SHARE = 4  # a section below 1/4 of a passage shares one with its neighbours
 
 
@@ -61,15 +67,27 @@ def front_matter(text: str) -> tuple[dict[str, object], int]:
     for how it begins.
     """
     found = _FRONT_MATTER.match(text, 0, _MAX_FRONT_MATTER)
-    if found is None or "&" in found[1]:  # an anchor can be repeated until memory is full
-        return {}, 0
+    fields = None if found is None else _fields(found[1])
+    return ({}, 0) if found is None or fields is None else (dict(fields), found.end())
+
+
+@lru_cache(maxsize=_FRONT_MATTERS_KEPT)
+def _fields(block: str) -> Mapping[str, object] | None:
+    """What a block of YAML says; asked for twice for each document, at least."""
+    # An anchor can be repeated until memory is full, and depth takes the parser's time squared.
+    if "&" in block or _NESTED.search(block) or _depth(block) > _MAX_DEPTH:
+        return None
     try:
-        fields = yaml.safe_load(found[1])
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return {}, 0
-    if not isinstance(fields, dict):
-        return {}, 0
-    return {str(name): value for name, value in fields.items()}, found.end()
+        fields = yaml.load(block, Loader=_Loader)  # noqa: S506  # a safe one, see there
+        return {str(name): value for name, value in fields.items()}
+    except Exception:  # the parser has many ways to say that this is no YAML, or no mapping
+        return None
+
+
+def _depth(block: str) -> int:
+    """The deepest nesting of brackets, those in strings counted, too."""
+    steps = (1 if one in "[{" else -1 for one in re.findall(r"[\[\]{}]", block))
+    return max(accumulate(steps), default=0)
 
 
 def sections(text: str, start: int = 0) -> list[Section]:

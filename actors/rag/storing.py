@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
+import structlog
+
 from actors import clock
 from actors.embedding.identity import ModelIdentity
 from actors.errors import ElderGuildError, VersionConflict
@@ -15,6 +17,8 @@ from actors.runtime.turns import in_turns
 from actors.settings import IndexSettings
 from actors.storage.group_commit import GroupCommit, GroupLimits
 from actors.storage.inbox import AlreadyHandled
+
+_log = structlog.get_logger("elders_guild.rag")
 
 Stored = Outcome[StoredDocument]
 
@@ -57,8 +61,8 @@ class Storing:
         async for index, command in in_turns(enumerate(commands), self._settings.store_hold_s):
             try:
                 filled[index] = self._filled(command, model)
-            except ElderGuildError as error:
-                outcomes[index] = Outcome(error=error)
+            except Exception as error:  # of this one; its neighbours shall not suffer
+                outcomes[index] = _failed(error)
         while filled:
             wave = _firsts(filled)
             for index in wave:
@@ -107,8 +111,8 @@ class Storing:
         done = await asyncio.gather(*waiting.values(), return_exceptions=True)
         for index, result in zip(waiting, done, strict=True):
             match result:
-                case ElderGuildError():
-                    outcomes[index] = Outcome(error=result)
+                case Exception():
+                    outcomes[index] = _failed(result)
                 case BaseException():
                     raise result
                 case _:
@@ -168,6 +172,13 @@ def change_to(
     else:
         chunks = domain.chunks(source, max_words, now, markdown=markdown)
     return Change(source=source, chunks=chunks, document=document)
+
+
+def _failed(error: Exception) -> Stored:
+    if isinstance(error, ElderGuildError):
+        return Outcome(error=error)
+    _log.error("document_failed", exc_info=error)
+    return Outcome(error=ElderGuildError("an unexpected failure"))
 
 
 def _firsts(commands: dict[int, StoreDocument]) -> dict[int, StoreDocument]:

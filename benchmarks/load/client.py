@@ -126,7 +126,7 @@ async def closed(load: Load) -> Seen:
         connection.send(payload, due=started)
     await asyncio.sleep(load.seconds)
     seen.seconds = load.seconds
-    await _finish(connections, seen)
+    await finish(connections, seen)
     return seen
 
 
@@ -163,7 +163,7 @@ async def open_(load: Load) -> Seen:
             send(idle.pop(), due, is_slow)
         else:
             overdue.append((due, is_slow))
-    await _finish(connections, seen)
+    await finish(connections, seen)
     seen.unanswered += len(overdue)
     return seen
 
@@ -179,7 +179,7 @@ async def _connect(load: Load, done: Callable[[Connection, bool], None]) -> list
     return made
 
 
-async def _finish(connections: Sequence[Connection], seen: Seen) -> None:
+async def finish(connections: Sequence[Connection], seen: Seen) -> None:
     """Gives what is under way a bounded time to come back."""
     for _ in range(int(_DRAIN_S / _DRAIN_STEP_S)):
         if not any(one.busy for one in connections):

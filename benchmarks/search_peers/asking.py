@@ -15,9 +15,9 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from benchmarks.load.client import Connection, Seen
+from benchmarks.load.client import Connection, Seen, finish
 
-_DRAIN_S, _DRAIN_STEP_S, _SPARE_S = 20.0, 0.01, 90.0
+_SPARE_S = 90.0
 _LENGTH_BYTES = 4
 
 
@@ -101,14 +101,7 @@ async def closed(port: int, requests: Sequence[bytes], clients: int, seconds: fl
     for connection in connections:
         connection.send(next(following), due=started)
     await asyncio.sleep(seconds)
-    for _ in range(int(_DRAIN_S / _DRAIN_STEP_S)):
-        if not any(one.busy for one in connections):
-            break
-        await asyncio.sleep(_DRAIN_STEP_S)
-    seen.unanswered = sum(one.busy for one in connections)
-    for connection in connections:
-        connection.busy = False
-        connection.close()
+    await finish(connections, seen)
     return seen
 
 

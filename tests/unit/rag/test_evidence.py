@@ -11,7 +11,7 @@ from actors.rag.domain import Indexed
 from actors.rag.evidence import Lines
 from actors.rag.messages import FindEvidence
 from tests.fixtures.rag_builders import NOON, context
-from tests.fixtures.rag_memory import passage_of, word_vector
+from tests.fixtures.rag_memory import word_vector
 
 
 def indexed(source_id: str, **fields: Any) -> Indexed:
@@ -31,7 +31,7 @@ def index_of(*sources: Indexed) -> GuildIndex:
     index = GuildIndex(384)
     for source in sources:
         chunks = domain.chunks(source, 180, NOON)
-        passages = [passage_of(chunk, word_vector(chunk.to_embed)) for chunk in chunks]
+        passages = [domain.passage_of(chunk, word_vector(chunk.to_embed)) for chunk in chunks]
         index.replace(domain.searchable(source), passages)
     index.commit()
     return index

@@ -104,6 +104,13 @@ def test_front_matter_is_read_and_left_out_of_the_passages() -> None:
         "---\na: &a [x]\nb: [*a, *a]\n---\nbody",
         "---\nno end",
         "---\ndate: 2026-99-99\n---\nbody",
+        "---\nx: !!bool foo\n---\nbody",
+        "---\nx: !!timestamp foo\n---\nbody",
+        "---\nx: !!int ''\n---\nbody",
+        "---\nx: " + "[" * 5_000 + "\n---\nbody",
+        "---\nx: " + "[1," * 50 + "]" * 50 + "\n---\nbody",
+        "---\n" + "- " * 5_000 + "x\n---\nbody",
+        "---\n[1, 2]\n---\nbody",
         "text --- text",
     ],
 )
