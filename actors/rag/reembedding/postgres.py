@@ -107,6 +107,7 @@ class PostgresNextStore:
     async def forget(self, guild_id: GuildId, limit: int) -> bool:
         """See `NextStore.forget`."""
         async with self._database.transaction(guild_id) as tx:
+            await model_rows.held(tx, guild_id)  # or a switch might count on what is deleted here
             status = await tx.execute(sql.FORGET, guild_id, limit)
         return status == f"DELETE {limit}"
 

@@ -17,6 +17,7 @@ from tests.fixtures.reembedding_contract import (
     NextStoreContract,
     Stores,
     dimensions,
+    next_vectors,
     switch_model,
 )
 from tests.fixtures.services import PreparedDatabase
@@ -69,3 +70,27 @@ async def test_a_switch_waits_for_whoever_writes_vectors_and_they_wait_for_it(
     assert switched
     assert await stores.rag.model(GUILD) == TARGET
     assert await dimensions(stores.rag) == {None}
+
+
+async def test_what_is_forgotten_beside_a_switch_is_not_counted_as_ready(
+    databases: tuple[Database, Database], stores: Stores
+) -> None:
+    app, _ = databases
+    await put(stores.rag, store_document(DISK))
+    claimed = await stores.rag.claim(GUILD, 100, 60.0)
+    await stores.rag.attach(attach_vectors(), embedded(claimed), SHIPPED.model_id)
+    waiting = await stores.following.waiting(GUILD, TARGET, "", 100)
+    await stores.following.keep(GUILD, TARGET, next_vectors(waiting))
+    async with app.transaction(GUILD) as holding:  # so that forgetting cannot end before the switch
+        await holding.execute("SELECT FROM next_vectors WHERE guild_id = $1 FOR UPDATE", GUILD)
+        forgetting = asyncio.create_task(stores.following.forget(GUILD, 100))
+        await asyncio.sleep(0.2)
+        switching = asyncio.create_task(stores.following.switch(switch_model(), TARGET, 100))
+        await asyncio.sleep(0.2)
+
+    await forgetting
+    switched = await switching
+
+    assert switched
+    again = await stores.rag.claim(GUILD, 100, 60.0)
+    assert {one.chunk_id for one in again} == {one.chunk_id for one in waiting}
