@@ -20,8 +20,8 @@ class PostgresNextStore:
     """`NextStore` on PostgreSQL with pgvector.
 
     Args:
-        database: as role ``guild_app``; one guild a transaction. The switch counts all passages of
-            a guild in one statement: its time limit must allow that.
+        database: as role ``guild_app``; one guild a transaction. The switch looks at all passages
+            of a guild in one statement: its time limit must allow that.
         log_database: as role ``guild_log``, which may list the guilds.
     """
 
@@ -71,15 +71,20 @@ class PostgresNextStore:
     async def switch(self, cause: Command[None], target: ModelIdentity, most_left: int) -> bool:
         """See `NextStore.switch`."""
         guild_id = cause.context.caller.guild_id
-        async with self._database.transaction(guild_id) as tx:
-            await tx.execute(sql.LOCK, guild_id)
+        async with self._database.read(guild_id) as tx:  # while others write on
             if await model_rows.model(tx, guild_id) == target:
                 return True
             progress = await _progress(tx, guild_id, target)
             if progress.passages - progress.ready > most_left:
                 return False
-            if progress.ready < progress.passages:
-                await tx.execute(sql.LATE, guild_id, *_named(target))
+        async with self._database.transaction(guild_id) as tx:
+            await tx.execute(sql.LOCK, guild_id)
+            if await model_rows.model(tx, guild_id) == target:
+                return True
+            looked = await tx.fetchrow(sql.LATE, guild_id, *_named(target), most_left)
+            assert looked is not None  # noqa: S101  # a count always has one
+            if looked["late"] > most_left:
+                return False
             version: int = await tx.fetchval(sql.SET_MODEL, guild_id, *_named(target))
             await outbox.append(
                 tx,
@@ -90,7 +95,7 @@ class PostgresNextStore:
                     ModelSwitched(
                         model_id=target.model_id,
                         dimension=target.dimension,
-                        passages=progress.ready,
+                        passages=looked["ready"],
                     )
                 ],
             )

@@ -31,13 +31,23 @@ ON CONFLICT DO NOTHING
 
 LOCK = "SELECT pg_advisory_xact_lock(guild_model_lock($1))"
 
-# Those that came too late: they wait from now on, as new ones do.
+# Those that came too late wait from now on, as new ones do. Where they are too many, none does.
 LATE = """
-UPDATE chunks SET embedding = NULL, model_id = NULL, claimed_until = NULL
-WHERE guild_id = $1 AND (
-    SELECT true FROM next_vectors AS next
-    WHERE next.guild_id = $1 AND next.model_id = $2 AND next.dimension = $3
-      AND next.chunk_id = chunks.chunk_id) IS NULL
+WITH looked AS MATERIALIZED (
+    SELECT chunk_id, (
+        SELECT true FROM next_vectors AS next
+        WHERE next.guild_id = $1 AND next.model_id = $2 AND next.dimension = $3
+          AND next.chunk_id = chunks.chunk_id) IS NULL AS late
+    FROM chunks WHERE guild_id = $1
+), counted AS MATERIALIZED (
+    SELECT count(*) FILTER (WHERE NOT late) AS ready, count(*) FILTER (WHERE late) AS late
+    FROM looked
+), waiting AS (
+    UPDATE chunks SET embedding = NULL, model_id = NULL, claimed_until = NULL
+    WHERE guild_id = $1 AND chunk_id = ANY(ARRAY(
+        SELECT chunk_id FROM looked WHERE late AND (SELECT late FROM counted) <= $4))
+)
+SELECT ready, late FROM counted
 """
 
 SET_MODEL = """

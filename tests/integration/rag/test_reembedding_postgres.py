@@ -25,6 +25,13 @@ from tests.fixtures.storage import opened, run_as_owner
 
 pytestmark = pytest.mark.integration
 
+_ONE_MORE = """
+INSERT INTO chunks (guild_id, chunk_id, source_id, position, heading, body, char_start, char_end,
+                    embedded_text)
+SELECT guild_id, 'one more', source_id, 1000, heading, body, char_start, char_end, embedded_text
+FROM chunks WHERE guild_id = $1 LIMIT 1
+"""
+
 
 @pytest.fixture
 async def databases(fresh_database: PreparedDatabase) -> AsyncIterator[tuple[Database, Database]]:
@@ -94,3 +101,37 @@ async def test_what_is_forgotten_beside_a_switch_is_not_counted_as_ready(
     assert switched
     again = await stores.rag.claim(GUILD, 100, 60.0)
     assert {one.chunk_id for one in again} == {one.chunk_id for one in waiting}
+
+
+async def test_while_too_many_passages_wait_a_switch_keeps_nobody_from_writing(
+    databases: tuple[Database, Database], stores: Stores
+) -> None:
+    app, _ = databases
+    await put(stores.rag, store_document(DISK))
+    async with app.transaction(GUILD) as writing:
+        await model_rows.settled(writing, GUILD, SHIPPED)
+
+        switched = await asyncio.wait_for(
+            stores.following.switch(switch_model(), TARGET, 0), timeout=2.0
+        )
+
+    assert not switched
+
+
+async def test_what_waits_since_the_count_is_counted_with_the_lock_held(
+    databases: tuple[Database, Database], stores: Stores
+) -> None:
+    app, _ = databases
+    await put(stores.rag, store_document(DISK))
+    waiting = await stores.following.waiting(GUILD, TARGET, "", 100)
+    await stores.following.keep(GUILD, TARGET, next_vectors(waiting))
+    async with app.transaction(GUILD) as writing:
+        await model_rows.settled(writing, GUILD, SHIPPED)
+        await writing.execute(_ONE_MORE, GUILD)
+        switching = asyncio.create_task(stores.following.switch(switch_model(), TARGET, 0))
+        await asyncio.sleep(0.2)
+
+    switched = await switching
+
+    assert not switched
+    assert await stores.rag.model(GUILD) == SHIPPED
