@@ -83,10 +83,11 @@ class Backlog:
         """
         if await self._library.waiting(guild_id) == 0:
             return False
+        model = self._library.model(guild_id)
         claimed = await self._store.claim(
-            guild_id, self._settings.embed_claim, self._settings.embed_claim_s
+            guild_id, self._settings.embed_claim, self._settings.embed_claim_s, model
         )
-        if not claimed:  # another member has them, or has them in a model that we do not know of
+        if not claimed:  # another member has them, or the guild has a model that we do not know of
             await self._library.check_model(guild_id)
             return False
         command = _command(guild_id)
@@ -96,7 +97,7 @@ class Backlog:
                 command.context,
                 urgent=False,
                 timeout_s=self._settings.embed_claim_s,
-                model=self._library.model(guild_id),
+                model=model,
             )
         except ElderGuildError:
             await self._store.release(guild_id, [pending.chunk_id for pending in claimed])

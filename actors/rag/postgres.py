@@ -190,10 +190,13 @@ class PostgresRagStore:
             )
         return [_exact_hit(rank, row) for rank, row in enumerate(rows, start=1)]
 
-    async def claim(self, guild_id: GuildId, limit: int, claim_s: float) -> list[Pending]:
+    async def claim(
+        self, guild_id: GuildId, limit: int, claim_s: float, model: ModelIdentity | None = None
+    ) -> list[Pending]:
         """See `RagStore.claim`."""
+        wanted = (None, None) if model is None else (model.model_id, model.dimension)
         async with self._database.transaction(guild_id) as tx:
-            rows = await tx.fetch(sql.CLAIM, guild_id, limit, claim_s)
+            rows = await tx.fetch(sql.CLAIM, guild_id, limit, claim_s, *wanted)
         return [
             Pending(
                 chunk_id=row["chunk_id"],

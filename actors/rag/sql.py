@@ -189,6 +189,8 @@ WITH picked AS MATERIALIZED ( -- or the planner may run it again, and claim more
     SELECT chunk_id FROM chunks
     WHERE guild_id = $1 AND embedding IS NULL
       AND (claimed_until IS NULL OR claimed_until < now())
+      AND NOT EXISTS (SELECT FROM guild_models AS now WHERE now.guild_id = $1
+                      AND (now.model_id <> $4::text OR now.dimension <> $5::int))
     ORDER BY chunk_id LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 UPDATE chunks SET claimed_until = now() + make_interval(secs => $3)

@@ -156,8 +156,18 @@ class RagStore(Protocol):
         """
         ...
 
-    async def claim(self, guild_id: GuildId, limit: int, claim_s: float) -> list[Pending]:
-        """Passages without a vector that no other member has claimed; ours for ``claim_s``."""
+    async def claim(
+        self, guild_id: GuildId, limit: int, claim_s: float, model: ModelIdentity | None = None
+    ) -> list[Pending]:
+        """Passages without a vector that no other member has claimed; ours for ``claim_s``.
+
+        Args:
+            guild_id: whose.
+            limit: at most so many.
+            claim_s: seconds.
+            model: that they will be embedded in; where the guild's is another, there are none.
+                None: in whichever is the guild's.
+        """
         ...
 
     async def release(self, guild_id: GuildId, chunk_ids: Sequence[str]) -> None:

@@ -17,8 +17,10 @@ from actors.rag.sage import RagSage
 from actors.runtime.local import LocalPool
 from actors.runtime.message import Context, GuildId
 from actors.settings import IndexSettings
-from tests.fixtures.rag_builders import store_document
+from tests.fixtures.rag_builders import GUILD, store_document
 from tests.fixtures.rag_memory import MemoryLog, MemoryRagStore, WordEmbedder
+from tests.fixtures.reembedding_contract import TARGET, switch_model
+from tests.fixtures.reembedding_memory import MemoryReembeddingStore
 
 SETTINGS = IndexSettings(embed_claim=1, embed_claims=3)
 GUILDS = st.sampled_from([GuildId(name) for name in "abcd"])
@@ -98,6 +100,29 @@ async def test_an_embedder_that_is_away_is_not_asked_for_the_whole_round(
 
     assert not worked
     assert len(embedder.asked) <= 3
+
+
+async def test_nothing_is_embedded_in_a_model_that_the_guild_has_left(
+    embedder: BusyEmbedder,
+) -> None:
+    log = MemoryLog()
+    store = MemoryReembeddingStore(log)
+    library = Library(store, log, SETTINGS)
+    await library.load()
+    pool = LocalPool(
+        RagSage(store, Finder(store, library, embedder, SETTINGS), SETTINGS).handlers()
+    )
+    await pool.ask(store_document())
+    while await library.catch_up():
+        pass
+    await store.switch(switch_model(), TARGET, most_left=100)
+
+    worked = await Backlog(store, library, embedder, SETTINGS).embed_some(GUILD)
+
+    assert not worked
+    assert embedder.asked == []
+    assert await store.claim(GUILD, 100, 60.0, TARGET)
+    await library.close()
 
 
 @given(
