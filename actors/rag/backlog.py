@@ -99,14 +99,14 @@ class Backlog:
                 timeout_s=self._settings.embed_claim_s,
                 model=model,
             )
+            vectors = {
+                pending.chunk_id: vector.tolist()
+                for pending, vector in zip(claimed, made.vectors, strict=True)
+            }
+            await self._store.attach(command, vectors, made.model_id)
         except ElderGuildError:
             await self._store.release(guild_id, [pending.chunk_id for pending in claimed])
             raise
-        vectors = {
-            pending.chunk_id: vector.tolist()
-            for pending, vector in zip(claimed, made.vectors, strict=True)
-        }
-        await self._store.attach(command, vectors, made.model_id)
         return True
 
     async def _tried(self, guild_id: GuildId, failed: set[GuildId]) -> bool:

@@ -223,24 +223,14 @@ class PostgresRagStore:
             json.dumps([round(float(number), 7) for number in one]) for one in vectors.values()
         ]
         async with self._database.transaction(guild_id) as tx:
+            # In the order of those who store: sources, the guild's model, passages; each by its id.
+            await tx.execute(sql.HOLD_SOURCES, guild_id, list(vectors))
             if await model_rows.settled(tx, guild_id, made) != made:
                 await tx.execute(sql.RELEASE, guild_id, list(vectors))
                 return
-            # Locked in one order, so that two members never wait for each other.
-            await tx.execute(
-                "SELECT FROM chunks WHERE guild_id = $1 AND chunk_id = ANY($2)"
-                " ORDER BY chunk_id FOR UPDATE",
-                guild_id,
-                list(vectors),
-            )
+            await tx.execute(sql.HOLD_CHUNKS, guild_id, list(vectors))
             changed = await tx.fetch(sql.ATTACH, guild_id, list(vectors), texts, model_id)
             sources = sorted({row["source_id"] for row in changed})
-            await tx.execute(
-                "SELECT FROM sources WHERE guild_id = $1 AND source_id = ANY($2)"
-                " ORDER BY source_id FOR UPDATE",
-                guild_id,
-                sources,
-            )
             for row in await tx.fetch(sql.COMPLETE, guild_id, sources):
                 await outbox.append(
                     tx,

@@ -200,8 +200,21 @@ WHERE chunks.guild_id = $1 AND chunks.chunk_id = picked.chunk_id
 RETURNING chunks.chunk_id, chunks.source_id, sources.title, chunks.heading, chunks.body
 """
 
+# Locked in the order of their ids, as `HOLD_CHUNKS` does: nobody waits for who waits for it.
 RELEASE = """
-UPDATE chunks SET claimed_until = NULL WHERE guild_id = $1 AND chunk_id = ANY($2)
+UPDATE chunks SET claimed_until = NULL WHERE guild_id = $1 AND chunk_id = ANY(ARRAY(
+    SELECT chunk_id FROM chunks WHERE guild_id = $1 AND chunk_id = ANY($2)
+    ORDER BY chunk_id FOR UPDATE))
+"""
+
+HOLD_SOURCES = """
+SELECT FROM sources WHERE guild_id = $1 AND source_id = ANY(ARRAY(
+    SELECT source_id FROM chunks WHERE guild_id = $1 AND chunk_id = ANY($2)))
+ORDER BY source_id FOR UPDATE
+"""
+
+HOLD_CHUNKS = """
+SELECT FROM chunks WHERE guild_id = $1 AND chunk_id = ANY($2) ORDER BY chunk_id FOR UPDATE
 """
 
 ATTACH = """

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import given
 
+from actors.embedding.identity import SHIPPED
 from actors.errors import StaleIndex
 from actors.rag.backlog import Backlog
 from actors.rag.finder import Finder
@@ -40,7 +41,7 @@ from tests.fixtures.rag_builders import (
     store_document,
     task_created,
 )
-from tests.fixtures.rag_contract import RagStoreContract
+from tests.fixtures.rag_contract import RagStoreContract, attach_vectors, embedded, put
 from tests.fixtures.rag_memory import WordEmbedder
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import append, opened, run_as_owner
@@ -130,6 +131,27 @@ class TestStoringInPostgres(StoringContract):
         self, store: PostgresRagStore, log: LogReader, drafts: Drafts
     ) -> None:
         await check_a_batch_is_its_documents(store, log, drafts)
+
+
+async def test_who_attaches_vectors_locks_in_the_order_of_who_stores(
+    database: Database, store: PostgresRagStore
+) -> None:
+    document = await put(store, store_document(DISK))
+    claimed = await store.claim(GUILD, 100, 60.0)
+    async with database.transaction(GUILD) as storing:
+        await storing.execute("SELECT FROM sources WHERE guild_id = $1 FOR UPDATE", GUILD)
+        attaching = asyncio.create_task(
+            store.attach(attach_vectors(), embedded(claimed), SHIPPED.model_id)
+        )
+        await asyncio.sleep(0.2)
+        await storing.execute("SELECT FROM chunks WHERE guild_id = $1 FOR UPDATE NOWAIT", GUILD)
+        waited = not attaching.done()
+
+    await attaching
+
+    [(_, passages)] = await store.load(GUILD, [document.document_id])
+    assert waited
+    assert all(passage.vector is not None for passage in passages)
 
 
 async def test_what_was_written_is_found_at_its_position(pool: LocalPool) -> None:

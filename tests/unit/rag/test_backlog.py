@@ -1,7 +1,7 @@
 """The backlog: several claims at a time, every guild in turn, one failure stops one guild."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from actors import metrics
 from actors.embedding.identity import ModelIdentity
 from actors.embedding.messages import Embeddings
+from actors.errors import VersionConflict
 from actors.rag.backlog import Backlog, dealt
 from actors.rag.finder import Finder
 from actors.rag.library import Library
 from actors.rag.sage import RagSage
 from actors.runtime.local import LocalPool
-from actors.runtime.message import Context, GuildId
+from actors.runtime.message import Command, Context, GuildId
 from actors.settings import IndexSettings
 from tests.fixtures.rag_builders import GUILD, store_document
 from tests.fixtures.rag_memory import MemoryLog, MemoryRagStore, WordEmbedder
@@ -56,12 +57,28 @@ def embedder() -> BusyEmbedder:
     return BusyEmbedder()
 
 
+class RefusingStore(MemoryRagStore):
+    """Its transactions can be made to lose a race."""
+
+    refuses = False
+
+    async def attach(
+        self, cause: Command[None], vectors: Mapping[str, Sequence[float]], model_id: str
+    ) -> None:
+        if self.refuses:
+            raise VersionConflict("record", "")
+        await super().attach(cause, vectors, model_id)
+
+
 @pytest.fixture
-async def backlog(embedder: BusyEmbedder) -> AsyncIterator[Backlog]:
+def store() -> RefusingStore:
+    return RefusingStore(MemoryLog())
+
+
+@pytest.fixture
+async def backlog(embedder: BusyEmbedder, store: RefusingStore) -> AsyncIterator[Backlog]:
     """Eight documents wait for their vectors."""
-    log = MemoryLog()
-    store = MemoryRagStore(log)
-    library = Library(store, log, SETTINGS)
+    library = Library(store, store.log, SETTINGS)
     await library.load()
     finder = Finder(store, library, embedder, SETTINGS)
     pool = LocalPool(RagSage(store, finder, SETTINGS).handlers())
@@ -123,6 +140,18 @@ async def test_nothing_is_embedded_in_a_model_that_the_guild_has_left(
     assert embedder.asked == []
     assert await store.claim(GUILD, 100, 60.0, TARGET)
     await library.close()
+
+
+async def test_vectors_that_could_not_be_written_are_claimed_again_at_once(
+    backlog: Backlog, store: RefusingStore
+) -> None:
+    store.refuses = True
+
+    with pytest.raises(VersionConflict):
+        await backlog.embed_some(GUILD)
+    store.refuses = False
+
+    assert len(await store.claim(GUILD, 100, 60.0)) == 8
 
 
 @given(
