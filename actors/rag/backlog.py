@@ -100,7 +100,7 @@ class Backlog:
                 model=model,
             )
             vectors = {
-                pending.chunk_id: vector.tolist()
+                pending.chunk_id: vector
                 for pending, vector in zip(claimed, made.vectors, strict=True)
             }
             await self._store.attach(command, vectors, made.model_id)

@@ -212,16 +212,14 @@ class PostgresRagStore:
             await tx.execute(sql.RELEASE, guild_id, list(chunk_ids))
 
     async def attach(
-        self, cause: Command[None], vectors: Mapping[str, Sequence[float]], model_id: str
+        self, cause: Command[None], vectors: Mapping[str, Vector], model_id: str
     ) -> None:
         """See `RagStore.attach`."""
         if not vectors:
             return
         guild_id = cause.context.caller.guild_id
         made = ModelIdentity(model_id, len(next(iter(vectors.values()))))
-        texts = [
-            json.dumps([round(float(number), 7) for number in one]) for one in vectors.values()
-        ]
+        sent = [binary_vector(vector.astype("<f4").tobytes()) for vector in vectors.values()]
         async with self._database.transaction(guild_id) as tx:
             # In the order of those who store: sources, the guild's model, passages; each by its id.
             await tx.execute(sql.HOLD_SOURCES, guild_id, list(vectors))
@@ -229,7 +227,7 @@ class PostgresRagStore:
                 await tx.execute(sql.RELEASE, guild_id, list(vectors))
                 return
             await tx.execute(sql.HOLD_CHUNKS, guild_id, list(vectors))
-            changed = await tx.fetch(sql.ATTACH, guild_id, list(vectors), texts, model_id)
+            changed = await tx.fetch(sql.ATTACH, guild_id, list(vectors), sent, model_id)
             sources = sorted({row["source_id"] for row in changed})
             for row in await tx.fetch(sql.COMPLETE, guild_id, sources):
                 await outbox.append(

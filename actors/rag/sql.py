@@ -218,8 +218,8 @@ SELECT FROM chunks WHERE guild_id = $1 AND chunk_id = ANY($2) ORDER BY chunk_id 
 """
 
 ATTACH = """
-UPDATE chunks SET embedding = new.embedding::vector, model_id = $4, claimed_until = NULL
-FROM unnest($2::text[], $3::text[]) AS new(chunk_id, embedding)
+UPDATE chunks SET embedding = new.embedding, model_id = $4, claimed_until = NULL
+FROM unnest($2::text[], $3::vector[]) AS new(chunk_id, embedding)
 WHERE guild_id = $1 AND chunks.chunk_id = new.chunk_id AND chunks.embedding IS NULL
 RETURNING source_id
 """

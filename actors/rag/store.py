@@ -175,7 +175,7 @@ class RagStore(Protocol):
         ...
 
     async def attach(
-        self, cause: Command[None], vectors: Mapping[str, Sequence[float]], model_id: str
+        self, cause: Command[None], vectors: Mapping[str, Vector], model_id: str
     ) -> None:
         """Writes vectors by chunk id, with an event for each source that has them all now.
 

@@ -11,6 +11,7 @@ from actors import metrics
 from actors.embedding.identity import ModelIdentity
 from actors.embedding.messages import Embeddings
 from actors.errors import VersionConflict
+from actors.index.passage import Vector
 from actors.rag.backlog import Backlog, dealt
 from actors.rag.finder import Finder
 from actors.rag.library import Library
@@ -63,7 +64,7 @@ class RefusingStore(MemoryRagStore):
     refuses = False
 
     async def attach(
-        self, cause: Command[None], vectors: Mapping[str, Sequence[float]], model_id: str
+        self, cause: Command[None], vectors: Mapping[str, Vector], model_id: str
     ) -> None:
         if self.refuses:
             raise VersionConflict("record", "")
