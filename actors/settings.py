@@ -529,6 +529,9 @@ class IndexSettings(_Section):
         default=4, ge=1, le=64, description="claims a member has embedded at the same time"
     )
     embed_claim_s: float = Field(default=60.0, gt=0, description="then another member may try")
+    embed_aside_s: float = Field(
+        default=600.0, gt=0, description="then a passage that the embedder refuses is tried again"
+    )
     embed_poll_s: float = Field(default=0.5, gt=0)
     query_embed_timeout_s: float = Field(
         default=2.0, gt=0, description="then a search goes on with its words alone"

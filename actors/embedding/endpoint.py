@@ -22,6 +22,7 @@ from actors.settings import EmbeddingSettings, OutboundSettings
 _log = structlog.get_logger("elders_guild.embedding")
 _NAME = "the embedding endpoint"
 _REFUSED_ENCODING = (400, 422)
+_REFUSED_TEXTS = (400, 413, 422)
 
 
 class EndpointFailed(DependencyUnavailable):
@@ -33,6 +34,12 @@ class EndpointFailed(DependencyUnavailable):
 
     def __str__(self) -> str:
         return f"{_NAME} is not available: {self.reason}"
+
+
+class TextsRefused(EndpointFailed):
+    """The endpoint is there and does not take what it was sent: one of the texts may be why."""
+
+    retryable = False
 
 
 class Endpoint:
@@ -66,7 +73,8 @@ class Endpoint:
 
         Raises:
             Overloaded: too many texts wait already.
-            DependencyUnavailable: the server is away, says no, or answers something else.
+            DependencyUnavailable: the server is away, says no, or answers something else;
+                `TextsRefused` where a text may be the reason.
         """
         size = self._settings.batch_texts
         with self._waiting.admitted(len(texts), urgent=urgent):
@@ -115,6 +123,7 @@ class Endpoint:
 
         Raises:
             EndpointFailed: a repeat would not cure it.
+            TextsRefused: nor would a later one.
         """
         try:
             answer = await self._post(texts, self._encoding, urgent)
@@ -133,6 +142,8 @@ class Endpoint:
                 return Overloaded(_seconds(answer.headers.get("retry-after", "")), _NAME)
             case status if status >= 500 or status == 408:
                 return Unreachable(f"status {status}")
+            case status if status in _REFUSED_TEXTS:
+                raise self._failed(f"status {status}", TextsRefused)
             case status:
                 raise self._failed(f"status {status}")
 
@@ -149,9 +160,9 @@ class Endpoint:
             timeout_s=settings.query_timeout_s if urgent else settings.timeout_s,
         )
 
-    def _failed(self, reason: str) -> EndpointFailed:
+    def _failed(self, reason: str, kind: type[EndpointFailed] = EndpointFailed) -> EndpointFailed:
         _log.warning("embedding_endpoint_failed", reason=reason, model=self.identity.model_id)
-        return EndpointFailed(reason)
+        return kind(reason)
 
 
 def client_of(settings: EmbeddingSettings, outbound: OutboundSettings) -> Outbound:

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from actors import clock, metrics
+from actors.embedding.identity import ModelIdentity
 from actors.errors import ElderGuildError
 from actors.rag.embedder import Embedder
 from actors.rag.library import Library
-from actors.rag.store import RagStore
+from actors.rag.store import Pending, RagStore
 from actors.runtime.message import Caller, Command, Context, GuildId
 from actors.settings import IndexSettings
 
@@ -78,8 +79,11 @@ class Backlog:
     async def embed_some(self, guild_id: GuildId) -> bool:
         """Embeds one claim of one guild; whether there was anything to do.
 
+        What the embedder refuses is set aside for a while, its neighbours are embedded.
+
         Raises:
-            ElderGuildError: the embedder or the store is away; the claim is free again.
+            ElderGuildError: the embedder or the store is away, and the claim is free again; or the
+                embedder refuses every passage of the claim.
         """
         if await self._library.waiting(guild_id) == 0:
             return False
@@ -90,24 +94,58 @@ class Backlog:
         if not claimed:  # another member has them, or the guild has a model that we do not know of
             await self._library.check_model(guild_id)
             return False
-        command = _command(guild_id)
         try:
-            made = await self._embedder.embed(
-                [pending.to_embed for pending in claimed],
-                command.context,
-                urgent=False,
-                timeout_s=self._settings.embed_claim_s,
-                model=model,
-            )
-            vectors = {
-                pending.chunk_id: vector
-                for pending, vector in zip(claimed, made.vectors, strict=True)
-            }
-            await self._store.attach(command, vectors, made.model_id)
-        except ElderGuildError:
-            await self._store.release(guild_id, [pending.chunk_id for pending in claimed])
-            raise
+            await self._embed(guild_id, claimed, model)
+        except ElderGuildError as error:
+            if error.retryable:
+                await self._release(guild_id, claimed)
+                raise
+            await self._embed_one_by_one(guild_id, claimed, model)
         return True
+
+    async def _embed(
+        self, guild_id: GuildId, claimed: Sequence[Pending], model: ModelIdentity
+    ) -> None:
+        command = _command(guild_id)
+        made = await self._embedder.embed(
+            [pending.to_embed for pending in claimed],
+            command.context,
+            urgent=False,
+            timeout_s=self._settings.embed_claim_s,
+            model=model,
+        )
+        names = [pending.chunk_id for pending in claimed]
+        vectors = dict(zip(names, made.vectors, strict=True))
+        await self._store.attach(command, vectors, made.model_id)
+
+    async def _embed_one_by_one(
+        self, guild_id: GuildId, claimed: Sequence[Pending], model: ModelIdentity
+    ) -> None:
+        """One of them may be the cause of a refusal; the others shall not suffer."""
+        refusals: list[ElderGuildError] = []
+        for number, pending in enumerate(claimed):
+            try:
+                await self._embed(guild_id, [pending], model)
+            except ElderGuildError as error:
+                if error.retryable:
+                    await self._release(guild_id, claimed[number:])
+                    raise
+                refusals.append(error)
+                await self._release(guild_id, [pending], self._settings.embed_aside_s)
+                _log.warning(
+                    "passage_set_aside",
+                    guild_id=guild_id,
+                    chunk_id=pending.chunk_id,
+                    code=error.code,
+                    reason=str(error),
+                )
+        if len(refusals) == len(claimed):  # the cause may be the embedder: no haste
+            raise refusals[-1]
+
+    async def _release(
+        self, guild_id: GuildId, claimed: Sequence[Pending], after_s: float = 0.0
+    ) -> None:
+        await self._store.release(guild_id, [one.chunk_id for one in claimed], after_s)
 
     async def _tried(self, guild_id: GuildId, failed: set[GuildId]) -> bool:
         try:

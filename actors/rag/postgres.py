@@ -206,10 +206,12 @@ class PostgresRagStore:
             for row in rows
         ]
 
-    async def release(self, guild_id: GuildId, chunk_ids: Sequence[str]) -> None:
+    async def release(
+        self, guild_id: GuildId, chunk_ids: Sequence[str], after_s: float = 0.0
+    ) -> None:
         """See `RagStore.release`."""
         async with self._database.transaction(guild_id) as tx:
-            await tx.execute(sql.RELEASE, guild_id, list(chunk_ids))
+            await tx.execute(sql.RELEASE, guild_id, list(chunk_ids), after_s)
 
     async def attach(
         self, cause: Command[None], vectors: Mapping[str, Vector], model_id: str
@@ -224,7 +226,7 @@ class PostgresRagStore:
             # In the order of those who store: sources, the guild's model, passages; each by its id.
             await tx.execute(sql.HOLD_SOURCES, guild_id, list(vectors))
             if await model_rows.settled(tx, guild_id, made) != made:
-                await tx.execute(sql.RELEASE, guild_id, list(vectors))
+                await tx.execute(sql.RELEASE, guild_id, list(vectors), 0.0)
                 return
             await tx.execute(sql.HOLD_CHUNKS, guild_id, list(vectors))
             changed = await tx.fetch(sql.ATTACH, guild_id, list(vectors), sent, model_id)

@@ -202,7 +202,9 @@ RETURNING chunks.chunk_id, chunks.source_id, sources.title, chunks.heading, chun
 
 # Locked in the order of their ids, as `HOLD_CHUNKS` does: nobody waits for who waits for it.
 RELEASE = """
-UPDATE chunks SET claimed_until = NULL WHERE guild_id = $1 AND chunk_id = ANY(ARRAY(
+UPDATE chunks
+SET claimed_until = CASE WHEN $3::float8 > 0 THEN now() + make_interval(secs => $3) END
+WHERE guild_id = $1 AND chunk_id = ANY(ARRAY(
     SELECT chunk_id FROM chunks WHERE guild_id = $1 AND chunk_id = ANY($2)
     ORDER BY chunk_id FOR UPDATE))
 """

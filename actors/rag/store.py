@@ -170,8 +170,16 @@ class RagStore(Protocol):
         """
         ...
 
-    async def release(self, guild_id: GuildId, chunk_ids: Sequence[str]) -> None:
-        """Gives a claim back, so that nobody has to wait for its end."""
+    async def release(
+        self, guild_id: GuildId, chunk_ids: Sequence[str], after_s: float = 0.0
+    ) -> None:
+        """Gives a claim back, so that nobody has to wait for its end.
+
+        Args:
+            guild_id: whose.
+            chunk_ids: of the claim.
+            after_s: seconds until they can be claimed again.
+        """
         ...
 
     async def attach(

@@ -241,7 +241,7 @@ def _policy(
     that a full mailbox refused is not: that would only keep the mailbox full. Nor is a delivery
     that its member was lost with, for the same reason: it might take the next one with it.
     """
-    if not isinstance(message, Query | Command):
+    if not error.retryable or not isinstance(message, Query | Command):
         return None
     match error:
         case HandlerLost() if isinstance(message, Delivery):

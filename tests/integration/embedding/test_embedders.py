@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from actors.embedding.actor import embedder_of
-from actors.embedding.endpoint import Endpoint
+from actors.embedding.endpoint import Endpoint, TextsRefused
 from actors.embedding.identity import ModelIdentity
 from actors.embedding.model import MiniLm
 from actors.embedding.service import Embedder
@@ -171,6 +171,18 @@ async def test_a_no_is_not_asked_again_and_says_neither_text_nor_key(
     assert str(status) in str(refused.value)
     assert "plan" not in str(refused.value)
     assert KEY not in str(refused.value)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_server_that_does_not_take_the_texts_is_not_away(
+    endpoint: Embedder, server: EmbeddingServer, status: int
+) -> None:
+    server.statuses = [status] * 2
+
+    with pytest.raises(TextsRefused) as refused:
+        await endpoint.embed(["a secret plan"], urgent=False)
+
+    assert not refused.value.retryable
 
 
 async def test_a_slow_server_costs_a_query_no_more_than_its_time(

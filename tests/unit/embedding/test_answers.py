@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from actors.embedding import answers
 from actors.embedding.answers import BadAnswer
-from actors.embedding.endpoint import EndpointFailed
+from actors.embedding.endpoint import EndpointFailed, TextsRefused
 from actors.embedding.identity import ModelIdentity, active
 from actors.settings import EmbeddingProvider, EmbeddingSettings
 
@@ -120,13 +120,17 @@ def test_an_endpoint_without_its_address_or_model_is_a_mistake(fields: dict[str,
         EmbeddingSettings.model_validate({"provider": EmbeddingProvider.OPENAI} | fields)
 
 
-def test_the_endpoints_failure_arrives_as_it_was_sent() -> None:
-    failed = EndpointFailed("status 401")
-
+@pytest.mark.parametrize(
+    ("failed", "retryable"),
+    [(EndpointFailed("status 401"), True), (TextsRefused("status 422"), False)],
+)
+def test_the_endpoints_failure_arrives_as_it_was_sent(
+    failed: EndpointFailed, retryable: bool
+) -> None:
     arrived = pickle.loads(pickle.dumps(failed))  # noqa: S301  # our own bytes
 
     assert str(arrived) == str(failed)
-    assert (arrived.code, arrived.retryable) == ("dependency_unavailable", True)
+    assert (arrived.code, arrived.retryable) == ("dependency_unavailable", retryable)
 
 
 def test_the_identity_behind_an_endpoint_is_known_without_asking_it() -> None:

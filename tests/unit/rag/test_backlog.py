@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from actors import metrics
 from actors.embedding.identity import ModelIdentity
 from actors.embedding.messages import Embeddings
-from actors.errors import VersionConflict
+from actors.errors import DependencyUnavailable, ElderGuildError, VersionConflict
 from actors.index.passage import Vector
 from actors.rag.backlog import Backlog, dealt
 from actors.rag.finder import Finder
@@ -29,12 +29,19 @@ GUILDS = st.sampled_from([GuildId(name) for name in "abcd"])
 
 
 class BusyEmbedder(WordEmbedder):
-    """Notes how many calls ran at the same time."""
+    """Notes how many calls ran at the same time; cannot do with some words.
+
+    Attributes:
+        refused: no call with one of these words is answered.
+        refusals: after so many it is away.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.running = 0
         self.most = 0
+        self.refused: tuple[str, ...] = ()
+        self.refusals = 1_000
 
     async def embed(
         self,
@@ -50,6 +57,10 @@ class BusyEmbedder(WordEmbedder):
         for _ in range(5):
             await asyncio.sleep(0)
         self.running -= 1
+        self.away = self.away or self.refusals == 0
+        if not self.away and any(word in text for text in texts for word in self.refused):
+            self.refusals -= 1
+            raise ElderGuildError("an unexpected failure")
         return await super().embed(texts, context, urgent=urgent, timeout_s=timeout_s, model=model)
 
 
@@ -77,7 +88,7 @@ def store() -> RefusingStore:
 
 
 @pytest.fixture
-async def backlog(embedder: BusyEmbedder, store: RefusingStore) -> AsyncIterator[Backlog]:
+async def library(embedder: BusyEmbedder, store: RefusingStore) -> AsyncIterator[Library]:
     """Eight documents wait for their vectors."""
     library = Library(store, store.log, SETTINGS)
     await library.load()
@@ -88,8 +99,25 @@ async def backlog(embedder: BusyEmbedder, store: RefusingStore) -> AsyncIterator
         await pool.ask(store_document(content, external_id=f"page-{number}"))
     while await library.catch_up():
         pass
-    yield Backlog(store, library, embedder, SETTINGS)
+    yield library
     await library.close()
+
+
+@pytest.fixture
+def backlog(embedder: BusyEmbedder, store: RefusingStore, library: Library) -> Backlog:
+    return Backlog(store, library, embedder, SETTINGS)
+
+
+@pytest.fixture
+def whole(embedder: BusyEmbedder, store: RefusingStore, library: Library) -> Backlog:
+    """All that waits is one claim."""
+    return Backlog(store, library, embedder, IndexSettings(embed_claim=100))
+
+
+async def embedded(library: Library) -> int:
+    while await library.catch_up():
+        pass
+    return 8 - await library.waiting(GUILD)
 
 
 async def test_a_round_embeds_as_many_claims_at_a_time_as_set(
@@ -153,6 +181,43 @@ async def test_vectors_that_could_not_be_written_are_claimed_again_at_once(
     store.refuses = False
 
     assert len(await store.claim(GUILD, 100, 60.0)) == 8
+
+
+async def test_a_passage_that_is_refused_does_not_hold_its_neighbours_back(
+    whole: Backlog, embedder: BusyEmbedder, store: RefusingStore, library: Library
+) -> None:
+    embedder.refused = ("number 3", "number 5")
+
+    worked = await whole.embed_some(GUILD)
+
+    assert worked
+    assert await embedded(library) == 6
+    assert await store.claim(GUILD, 100, 60.0) == []
+
+
+async def test_where_every_passage_is_refused_the_guild_pauses(
+    whole: Backlog, embedder: BusyEmbedder, store: RefusingStore
+) -> None:
+    embedder.refused = ("number",)
+
+    with pytest.raises(ElderGuildError):
+        await whole.embed_some(GUILD)
+
+    assert await store.claim(GUILD, 100, 60.0) == []
+    assert not await whole.embed_some(GUILD)
+
+
+async def test_an_embedder_that_goes_away_meanwhile_has_refused_nothing_more(
+    whole: Backlog, embedder: BusyEmbedder, store: RefusingStore, library: Library
+) -> None:
+    embedder.refused = ("number 2", "number 5")
+    embedder.refusals = 2  # the claim, and one of its passages
+
+    with pytest.raises(DependencyUnavailable):
+        await whole.embed_some(GUILD)
+
+    again = await store.claim(GUILD, 100, 60.0)
+    assert len(again) == 8 - 1 - await embedded(library)
 
 
 @given(

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from actors.embedding.endpoint import TextsRefused
 from actors.errors import (
     DeadlineExceeded,
     DependencyUnavailable,
@@ -279,6 +280,14 @@ async def test_something_behind_the_member_that_is_away_for_a_moment_is_waited_f
     guild.connections[FIRST] = Connection(sage, SETTINGS)
 
     assert await guild.pool.ask(echo("at last")) == "at last"
+
+
+async def test_something_behind_the_member_that_says_no_is_not_asked_again() -> None:
+    guild = Guild(FIRST)
+    guild.connections[FIRST] = Connection(Flaky(TextsRefused("status 422")), SETTINGS)
+
+    with pytest.raises(TextsRefused):
+        await guild.pool.ask(echo())
 
 
 async def test_a_lasting_conflict_is_told_after_three_attempts() -> None:
