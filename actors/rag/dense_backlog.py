@@ -1,11 +1,13 @@
 """How far the dense leg of each guild is behind the words. Pure."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from heapq import heappop, heappush
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 
 from actors.rag.store import Loaded
 from actors.runtime.message import GuildId, Position
+
+_SPARE = 64  # what is done may lie in the heap so often, beside as much as waits
 
 
 def beginning(epoch: int) -> Position:
@@ -14,24 +16,28 @@ def beginning(epoch: int) -> Position:
 
 
 class DenseBacklog:
-    """Sources of a guild that lack a vector, and the position of what made them wait."""
+    """Sources of a guild that lack a vector, and the lowest position of what made them wait."""
 
     def __init__(self) -> None:
         self._since: dict[str, Position] = {}
         self._order: list[tuple[Position, str]] = []  # a heap; what is done leaves it late
 
-    def __len__(self) -> int:
-        return len(self._since)
-
     def waits(self, source_id: str, position: Position) -> None:
-        """It has passages without a vector; a source that waits already waits since then."""
-        if source_id not in self._since:
+        """It has passages without a vector since that position, or since a lower one."""
+        if source_id not in self._since or position < self._since[source_id]:
             self._since[source_id] = position
             heappush(self._order, (position, source_id))
+            self._tidy()
+
+    def waits_already(self, source_id: str, epoch: int) -> None:
+        """It has passages without a vector; where nobody knows since when, since the beginning."""
+        if source_id not in self._since:
+            self.waits(source_id, beginning(epoch))
 
     def done(self, source_id: str) -> None:
         """It has all its vectors, or it is gone."""
         self._since.pop(source_id, None)
+        self._tidy()
 
     def has(self, position: Position) -> bool:
         """Whether nothing at or below the position waits."""
@@ -55,6 +61,11 @@ class DenseBacklog:
             heappop(self._order)
         return self._order[0][0] if self._order else None
 
+    def _tidy(self) -> None:
+        if len(self._order) > 2 * len(self._since) + _SPARE:
+            self._order = [(position, source_id) for source_id, position in self._since.items()]
+            heapify(self._order)
+
 
 class DenseBacklogs:
     """The backlog of every guild."""
@@ -75,15 +86,20 @@ class DenseBacklogs:
     ) -> None:
         """Who waits for a vector, with the position of its cause."""
         dense = self._guilds[guild_id]
-        for source, passages in loaded:
-            if all(passage.vector is not None for passage in passages):
-                dense.done(source.source_id)
+        for source_id, waits in _waiting(loaded):
+            if waits:
+                dense.waits(source_id, positions[source_id])
             else:
-                dense.waits(source.source_id, positions[source.source_id])
+                dense.done(source_id)
 
     def note_old(self, guild_id: GuildId, loaded: Sequence[Loaded], epoch: int) -> None:
         """Of rows and snapshots, which do not say since when a passage waits for its vector."""
-        self.note(guild_id, loaded, defaultdict(lambda: beginning(epoch)))
+        dense = self._guilds[guild_id]
+        for source_id, waits in _waiting(loaded):
+            if waits:
+                dense.waits_already(source_id, epoch)
+            else:
+                dense.done(source_id)
 
     def swapped(
         self, guild_id: GuildId, source_ids: Collection[str], waiting: Collection[str], epoch: int
@@ -91,9 +107,15 @@ class DenseBacklogs:
         """The vectors of a new index are there, but for those that nobody has made yet."""
         self.forget(guild_id, set(source_ids).difference(waiting))
         for source_id in waiting:
-            self._guilds[guild_id].waits(source_id, beginning(epoch))
+            self._guilds[guild_id].waits_already(source_id, epoch)
 
     def forget(self, guild_id: GuildId, source_ids: Collection[str]) -> None:
         """These have their vectors, or are gone."""
         for source_id in source_ids:
             self._guilds[guild_id].done(source_id)
+
+
+def _waiting(loaded: Sequence[Loaded]) -> Iterator[tuple[str, bool]]:
+    """Ids of sources, and whether one of their passages has no vector."""
+    for source, passages in loaded:
+        yield source.source_id, any(passage.vector is None for passage in passages)
