@@ -183,6 +183,7 @@ class BusSettings(_Section):
     group_bytes: int = Field(default=4 << 20, ge=1024, description="payloads of one commit")
     groups_in_flight: int = Field(default=2, ge=1, description="commits at one time, per member")
     max_waiting_events: int = Field(default=10_000, ge=1, description="events not yet committed")
+    max_waiting_bytes: int = Field(default=64 << 20, ge=1024, description="their payloads")
     retry_after_s: float = Field(default=1.0, gt=0)
     publish_attempts: int = Field(default=5, ge=1, description="when a race for a place is lost")
     max_page: int = Field(default=200, ge=1)

@@ -29,6 +29,7 @@ class GroupLimits:
         waiting: items not yet committed.
         attempts: at one commit that loses races.
         retry_after_s: what a caller who is refused is advised.
+        waiting_bytes: not yet committed; a request that finds nothing waiting may be larger.
     """
 
     what: str
@@ -38,6 +39,7 @@ class GroupLimits:
     waiting: int
     attempts: int
     retry_after_s: float
+    waiting_bytes: int = 64 << 20
 
 
 class GroupCommit(Generic[ItemT, DoneT]):
@@ -53,6 +55,7 @@ class GroupCommit(Generic[ItemT, DoneT]):
         self._queues: dict[GuildId, deque[_Request[ItemT, DoneT]]] = {}
         self._writers: set[asyncio.Task[None]] = set()
         self.waiting = 0
+        self.waiting_bytes = 0
         self.groups = 0
 
     async def add(
@@ -77,10 +80,12 @@ class GroupCommit(Generic[ItemT, DoneT]):
         Raises:
             Overloaded: too much waits already; nothing was taken.
         """
-        if self.waiting + len(items) > self._limits.waiting:
+        too_large = self.waiting_bytes + size_bytes > self._limits.waiting_bytes
+        if self.waiting + len(items) > self._limits.waiting or (self.waiting and too_large):
             raise Overloaded(self._limits.retry_after_s, self._limits.what)
         request: _Request[ItemT, DoneT] = _Request(items, size_bytes)
         self.waiting += len(items)
+        self.waiting_bytes += size_bytes
         self._queues.setdefault(guild_id, deque()).append(request)
         if len(self._writers) < self._limits.in_flight:
             # A context of its own: the deadline of one caller must not bound the others.
@@ -111,6 +116,7 @@ class GroupCommit(Generic[ItemT, DoneT]):
                 break
             queue.popleft()
             self.waiting -= len(request.items)
+            self.waiting_bytes -= request.size_bytes
             if not request.done.done():
                 group.append(request)
         return guild_id, group

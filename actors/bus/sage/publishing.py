@@ -55,4 +55,5 @@ def limits(settings: BusSettings) -> GroupLimits:
         waiting=settings.max_waiting_events,
         attempts=settings.publish_attempts,
         retry_after_s=settings.retry_after_s,
+        waiting_bytes=settings.max_waiting_bytes,
     )

@@ -178,6 +178,23 @@ async def test_above_the_bound_nothing_is_taken() -> None:
     assert [await first, await waiting] == [["A"], ["B", "C"]]
 
 
+async def test_above_the_bound_of_bytes_nothing_is_taken_but_what_finds_nothing_waiting() -> None:
+    log = Log()
+    groups = grouping(log, groups_in_flight=1, max_waiting_bytes=2048)
+    large = adding(groups, "a", size_bytes=4096)
+    await begun()
+    waiting = adding(groups, "b", size_bytes=2000)
+    await begun()
+
+    with pytest.raises(Overloaded):
+        await groups.add(ONE, ["c"], 49)
+
+    fits = adding(groups, "d", size_bytes=48)
+    log.gate.set()
+    assert [await one for one in (large, waiting, fits)] == [["A"], ["B"], ["D"]]
+    assert groups.waiting_bytes == 0
+
+
 async def test_who_stops_waiting_before_the_commit_leaves_nothing_behind() -> None:
     log = Log()
     groups = grouping(log, groups_in_flight=1)
@@ -193,7 +210,7 @@ async def test_who_stops_waiting_before_the_commit_leaves_nothing_behind() -> No
     assert await stays == ["C"]
     assert await first == ["A"]
     assert log.groups == [(ONE, ["a"]), (ONE, ["c"])]
-    assert groups.waiting == 0
+    assert (groups.waiting, groups.waiting_bytes) == (0, 0)
 
 
 async def test_the_deadline_of_one_caller_does_not_bound_the_others() -> None:
