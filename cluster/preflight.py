@@ -12,7 +12,8 @@ import pydantic
 import redis.asyncio
 import redis.exceptions
 
-from actors.settings import GuildSettings
+from actors.embedding.endpoint import EndpointFailed, require_address
+from actors.settings import EmbeddingProvider, GuildSettings
 from cluster.problem import StackProblem
 from cluster.state import Stack
 
@@ -45,6 +46,7 @@ def read_settings() -> GuildSettings:
             parts.append(f"{place}: {text}" if place else text)
         raise StackProblem("; ".join(parts)) from None
     _require_all_urls(found)
+    _require_addresses(found)
     return found
 
 
@@ -61,6 +63,17 @@ def _require_all_urls(settings: GuildSettings) -> None:
             f"DATABASE_URL is given, so {' and '.join(missing)} must be too:"
             " `python -m cluster.bootstrap --admin-url …` prints all three"
         )
+
+
+def _require_addresses(settings: GuildSettings) -> None:
+    chosen = {"embedding": settings.embedding, "embedding_next": settings.embedding_next}
+    for place, section in chosen.items():
+        if section is None or section.provider is not EmbeddingProvider.OPENAI:
+            continue
+        try:
+            require_address(section, settings.outbound)
+        except EndpointFailed as refused:
+            raise StackProblem(f"{place}: {refused.reason}") from None
 
 
 def open_folder(folder: Path) -> None:

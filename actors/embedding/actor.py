@@ -35,6 +35,7 @@ async def embedder_of(settings: GuildSettings, chosen: EmbeddingSettings | None 
 
     Raises:
         EmbedderBroken: the local model is not the one that was measured.
+        EndpointFailed: the other one has an address that is never called.
     """
     chosen = chosen or settings.embedding
     if chosen.provider is EmbeddingProvider.OPENAI:

@@ -15,6 +15,7 @@ from actors.embedding.identity import active
 from actors.embedding.messages import Vectors
 from actors.embedding.waiting import Waiting
 from actors.errors import DeadlineExceeded, DependencyUnavailable, ElderGuildError, Overloaded
+from actors.outbound.addresses import AddressRefused, Policy
 from actors.outbound.client import Answer, Outbound, Unreachable
 from actors.resilience import RetryPolicy, pause_before_retry
 from actors.settings import EmbeddingSettings, OutboundSettings
@@ -154,7 +155,7 @@ class Endpoint:
             headers["Authorization"] = f"Bearer {key}"
         return await self._outbound.send(
             "POST",
-            f"{settings.base_url.rstrip('/')}/embeddings",
+            _url(settings),
             headers=headers,
             body=answers.request(settings.model, texts, encoding=encoding),
             timeout_s=settings.query_timeout_s if urgent else settings.timeout_s,
@@ -169,20 +170,44 @@ def client_of(settings: EmbeddingSettings, outbound: OutboundSettings) -> Outbou
     """A client that may call the operator's server, wherever it is, and nothing else besides.
 
     Unlike an address that a user names it may be on loopback and without TLS.
+
+    Raises:
+        EndpointFailed: as `require_address`.
     """
+    require_address(settings, outbound)
+    return Outbound(_allowed(settings, outbound))
+
+
+def require_address(settings: EmbeddingSettings, outbound: OutboundSettings) -> None:
+    """Before anything starts; nothing is resolved, and nothing connected.
+
+    Raises:
+        EndpointFailed: ``base_url`` is no address that the client calls.
+    """
+    try:
+        Policy(_allowed(settings, outbound)).target(_url(settings))
+    except AddressRefused as refused:
+        raise EndpointFailed(f"base_url {refused}") from None
+    except ValueError:  # of the brackets of an address
+        raise EndpointFailed("base_url names a malformed address") from None
+
+
+def _allowed(settings: EmbeddingSettings, outbound: OutboundSettings) -> OutboundSettings:
     url = urlsplit(settings.base_url)
-    return Outbound(
-        outbound.model_copy(
-            update={
-                "allow_http": url.scheme.lower() == "http",
-                "ports": (),
-                "allowed_hosts": ((url.hostname or "").lower(),),
-                "timeout_s": settings.timeout_s,
-                "max_answer_bytes": settings.max_answer_bytes,
-                "max_connections": 2 * settings.max_in_flight,
-            }
-        )
+    return outbound.model_copy(
+        update={
+            "allow_http": url.scheme.lower() == "http",
+            "ports": (),
+            "allowed_hosts": ((url.hostname or "").lower(),),
+            "timeout_s": settings.timeout_s,
+            "max_answer_bytes": settings.max_answer_bytes,
+            "max_connections": 2 * settings.max_in_flight,
+        }
     )
+
+
+def _url(settings: EmbeddingSettings) -> str:
+    return f"{settings.base_url.rstrip('/')}/embeddings"
 
 
 def _policy(settings: EmbeddingSettings, urgent: bool) -> RetryPolicy:

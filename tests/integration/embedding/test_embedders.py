@@ -208,6 +208,13 @@ async def test_nobody_listening_is_a_dependency_that_is_away(chosen: Chosen) -> 
     await endpoint.close()
 
 
+async def test_an_address_that_is_never_called_is_told_before_anything_is_asked(
+    chosen: Chosen,
+) -> None:
+    with pytest.raises(DependencyUnavailable, match="base_url is no plain"):
+        await opened(chosen(base_url="http://models_of_ours/v1"))
+
+
 async def test_vectors_of_another_dimension_are_refused(
     chosen: Chosen, server: EmbeddingServer
 ) -> None:

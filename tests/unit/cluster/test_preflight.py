@@ -27,6 +27,39 @@ def test_a_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPa
     assert "99999999" not in str(caught.value)
 
 
+@pytest.mark.parametrize("place", ["embedding", "embedding_next"])
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://models_of_ours:8080/v1", "is no plain http or https URL"),
+        ("https://models.example:99999/v1", "names a port that we do not call"),
+        ("http://[::1/v1", "names a malformed address"),
+        (f"https://models.example/{'v1' * 2_000}", "is longer than"),
+    ],
+)
+def test_an_embedding_endpoint_that_would_never_be_called_is_named(
+    monkeypatch: pytest.MonkeyPatch, place: str, url: str, reason: str
+) -> None:
+    prefix = f"GUILD_{place.upper()}"
+    for name, value in {"PROVIDER": "openai", "BASE_URL": url, "MODEL": "m"}.items():
+        monkeypatch.setenv(f"{prefix}__{name}", value)
+
+    with pytest.raises(StackProblem, match=f"^{place}: base_url {reason}"):
+        preflight.read_settings()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://models:8080/v1/", "http://localhost/v1", "http://127.0.0.1:1", "http://[::1]/"]
+)
+def test_an_embedding_endpoint_may_be_near_and_without_tls(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    for name, value in {"PROVIDER": "openai", "BASE_URL": url, "MODEL": "m"}.items():
+        monkeypatch.setenv(f"GUILD_EMBEDDING__{name}", value)
+
+    assert preflight.read_settings().embedding.base_url == url
+
+
 def test_a_second_lock_is_refused(tmp_path: Path) -> None:
     with (
         preflight.lock_folder(tmp_path),
