@@ -17,6 +17,14 @@ _PASSWORDS = Passwords(owner="owner-of-tests", app="app-of-tests", log="log-of-t
 
 
 _FILES = shipped()
+_TASK = """
+INSERT INTO tasks (guild_id, task_id, name, description, category, status, priority, origin,
+                   ordinal, progress, result, error, reason, retry_count, max_retries,
+                   knowledge_refs, incident_refs, blocked_by, tags, labels, correlation_id,
+                   version, created_at, created_by, updated_at, updated_by)
+VALUES ('gld_1', $1, 'n', '', 'c', 'pending', 'normal', 'person', 0, 0, '', '', '', 0, 0,
+        '{}', '{}', '[]', '{}', '{}', 'c', $2, '2023-01-01', 'p', '2023-01-01', 'p')
+"""
 
 
 @pytest.fixture
@@ -136,6 +144,61 @@ async def test_logins_that_were_written_in_clear_stay_behind_when_the_log_moves(
         PrincipalCreated(principal_id="program", kind="client", login="program"),
         TaskDeleted(task_id="person"),
     ]
+
+
+async def test_sources_that_are_there_get_the_access_and_the_time_of_their_version(
+    postgres_server: PostgresServer, empty_database: str
+) -> None:
+    owner = await asyncpg.connect(empty_database)
+    for migration in _FILES[:8]:
+        await owner.execute(migration.sql)
+    admin = await asyncpg.connect(postgres_server.admin_url.rpartition("/")[0] + "/empty")
+    await admin.execute("SET session_replication_role = replica")  # without what belongs to them
+    for source, kind, version in [
+        ("doc_1", "document", 2),
+        ("know_1", "knowledge", 1),
+        ("inc_1", "incident", 3),
+        ("task_1", "task", 1),
+        ("task_2", "task", 1),
+    ]:
+        await admin.execute(
+            "INSERT INTO sources VALUES ('gld_1', $1, $2, $3, 1, NULL, 't', '', 'k', 's',"
+            " '{}', '{}', '{}', '{}', false)",
+            source,
+            kind,
+            version,
+        )
+    await admin.execute(
+        "INSERT INTO document_versions SELECT 'gld_1', 'doc_1', version, 't', 'c', 'text/plain',"
+        " '', NULL, 'k', '{}', '{}', '{}', '{}', make_date(2020, version, 1)"
+        " FROM generate_series(1, 2) AS version"
+    )
+    await admin.execute(
+        "INSERT INTO knowledge_versions SELECT 'gld_1', 'know_1', version, 't', 'active',"
+        " make_date(2021, version, 1), 'p', jsonb_build_object('access_level', level)"
+        " FROM (VALUES (1, 'protected'), (2, 'public')) AS known(version, level)"
+    )
+    await admin.execute(
+        "INSERT INTO incident_versions VALUES ('gld_1', 'inc_1', 3, '{}', '2022-01-01')"
+    )
+    for task, version in [("task_1", 1), ("task_2", 2)]:
+        await admin.execute(_TASK, task, version)
+
+    await owner.execute(_FILES[8].sql)
+
+    rows = await admin.fetch(
+        "SELECT source_id, access_level, changed_at::date::text, changed_at > now() - interval '1d'"
+        " FROM sources ORDER BY source_id"
+    )
+    await admin.close()
+    await owner.close()
+    assert [tuple(row)[:3] for row in rows[:4]] == [
+        ("doc_1", "public", "2020-02-01"),
+        ("inc_1", "public", "2022-01-01"),
+        ("know_1", "protected", "2021-01-01"),
+        ("task_1", "public", "2023-01-01"),
+    ]
+    assert rows[4][3], "a task that is ahead of search changes at its next event"
 
 
 async def test_vectors_of_a_second_model_are_made_again_and_no_other_row_changes(
