@@ -84,6 +84,9 @@ class Queries:
         """All of them."""
         return self._standing
 
+    async def keep(self, guild_id: GuildId, made: Sequence[Standing]) -> None:
+        """Nothing: all have their vectors."""
+
     async def commit(
         self, matched: Sequence[tuple[StoredEvent, SubscriptionMatched]], *, cause: DeliverEvents
     ) -> None:

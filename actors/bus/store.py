@@ -277,6 +277,9 @@ class MeaningStore(Protocol):
     async def standing(self, guild_id: GuildId) -> Sequence[Standing]:
         """Every subscription that has a meaning, also while it is paused."""
 
+    async def keep(self, guild_id: GuildId, made: Sequence[Standing]) -> None:
+        """Keeps vectors that were made anew, but of what has another meaning by now."""
+
     async def commit(
         self, matched: Sequence[tuple[StoredEvent, SubscriptionMatched]], *, cause: DeliverEvents
     ) -> None:

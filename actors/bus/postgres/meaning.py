@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import orjson
 
 from actors.bus.store import Standing
@@ -9,7 +10,7 @@ from actors.embedding.identity import SHIPPED, ModelIdentity
 from actors.events import DeliverEvents, StoredEvent, SubscriptionMatched
 from actors.runtime.message import GuildId, Position
 from actors.storage import inbox, system_events
-from actors.storage.database import Database
+from actors.storage.database import Database, binary_vector
 from actors.storage.system_events import SystemEvent
 
 _STANDING = """
@@ -17,6 +18,18 @@ SELECT subscription_id, filter, origin_xid::text AS xid, origin_seq AS seq,
        CASE WHEN meaning_model = $2 AND vector_dims(meaning) = $3 THEN meaning::text END AS meaning
 FROM subscriptions
 WHERE guild_id = $1 AND meaning IS NOT NULL ORDER BY subscription_id
+"""
+
+_KEEP = """
+WITH held AS MATERIALIZED (
+    SELECT subscription_id FROM subscriptions WHERE guild_id = $1 AND subscription_id = ANY($2)
+    ORDER BY subscription_id FOR UPDATE
+)
+UPDATE subscriptions SET meaning = made.meaning, meaning_model = $5
+FROM held JOIN unnest($2::text[], $3::text[], $4::vector[]) AS made(subscription_id, said, meaning)
+    USING (subscription_id)
+WHERE subscriptions.guild_id = $1 AND subscriptions.subscription_id = held.subscription_id
+  AND subscriptions.meaning IS NOT NULL AND subscriptions.filter->>'similar_to' = made.said
 """
 
 
@@ -51,6 +64,19 @@ class PostgresMeaningStore:
             )
             for row in rows
         ]
+
+    async def keep(self, guild_id: GuildId, made: Sequence[Standing]) -> None:
+        """See `MeaningStore.keep`; nobody who remembers the former vectors has to read again."""
+        vectors = [np.array(one.vector, "<f4").tobytes() for one in made]
+        async with self._database.transaction(guild_id) as tx:
+            await tx.execute(
+                _KEEP,
+                guild_id,
+                [one.subscription_id for one in made],
+                [one.filter_spec["similar_to"] for one in made],
+                [binary_vector(vector) for vector in vectors],
+                self._model.model_id,
+            )
 
     async def commit(
         self, matched: Sequence[tuple[StoredEvent, SubscriptionMatched]], *, cause: DeliverEvents

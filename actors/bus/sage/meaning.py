@@ -108,13 +108,18 @@ class MeaningSage:
     async def _in_our_model(
         self, standing: Sequence[Standing], context: Context
     ) -> Sequence[Standing]:
-        """Those that were put while another model was in use are embedded again."""
+        """Those that were put while another model was in use are embedded again, and kept."""
         strange = [one for one in standing if one.vector is None]
         if not strange:
             return standing
-        made = await self._embed([one.filter_spec["similar_to"] for one in strange], context)
-        again = iter(made.tolist())
-        return [one._replace(vector=next(again)) if one.vector is None else one for one in standing]
+        vectors = await self._embed([one.filter_spec["similar_to"] for one in strange], context)
+        made = [
+            one._replace(vector=vector)
+            for one, vector in zip(strange, vectors.tolist(), strict=True)
+        ]
+        await self._store.keep(context.caller.guild_id, made)
+        again = {one.subscription_id: one for one in made}
+        return [again.get(one.subscription_id, one) for one in standing]
 
     def _compiled(self, standing: Sequence[Standing]) -> StandingQueries | None:
         if not standing:

@@ -68,6 +68,29 @@ async def test_a_meaning_of_another_model_is_as_if_it_were_not_there(database: D
     assert vectors == [pytest.approx([0.6, 0.8]), None, None]
 
 
+async def test_a_meaning_that_is_made_again_is_kept_unless_another_was_asked_for(
+    database: Database,
+) -> None:
+    former, model = ModelIdentity("long", 3), ModelIdentity("short", 2)
+    subscriptions = PostgresSubscriptionStore(database, 10, former)
+    for name in ("disk", "queue"):
+        asked = new_subscription(name, filter_spec={"similar_to": name})
+        await added(subscriptions, asked, meaning=[0.0, 0.6, 0.8])
+    meanings = PostgresMeaningStore(database, model)
+    disk, queue = await meanings.standing(GUILD)
+    revision = await meanings.revision(GUILD)
+    stale = queue._replace(filter_spec={"similar_to": "another"}, vector=[1.0, 0.0])
+
+    await meanings.keep(GUILD, [disk._replace(vector=[0.6, 0.8]), stale])
+
+    found = {one.subscription_id: one.vector for one in await meanings.standing(GUILD)}
+    assert found == {
+        disk.subscription_id: pytest.approx([0.6, 0.8]),
+        queue.subscription_id: None,
+    }
+    assert await meanings.revision(GUILD) == revision
+
+
 async def test_a_match_is_written_once_and_in_the_order_of_what_happened(
     database: Database, meanings: PostgresMeaningStore
 ) -> None:

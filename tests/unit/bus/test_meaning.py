@@ -160,6 +160,12 @@ class Store:
         self.read += 1
         return list(self.standing_queries)
 
+    async def keep(self, guild_id: GuildId, made: Sequence[Standing]) -> None:
+        again = {one.subscription_id: one for one in made}
+        self.standing_queries = [
+            again.get(one.subscription_id, one) for one in self.standing_queries
+        ]
+
     async def commit(
         self, matched: Sequence[tuple[StoredEvent, SubscriptionMatched]], *, cause: DeliverEvents
     ) -> None:
@@ -268,6 +274,19 @@ async def test_a_query_that_was_put_in_another_model_is_embedded_again_once(
     matched = [[one.subscription_id for one in said.matches] for _, said in store.committed]
     assert matched == [["sub_disk"], ["sub_disk"]]
     assert embedder.texts == ["sub_disk", "disk full", "disk full"]
+
+
+async def test_what_was_embedded_again_is_kept_for_the_next_one_who_reads(
+    pool: LocalPool, store: Store, embedder: Embedder
+) -> None:
+    store.ask("sub_disk", None)
+    await pool.ask(delivered('"disk full"'))
+    store.number += 1
+
+    await pool.ask(delivered('"disk full"'))
+
+    assert store.read == 2
+    assert embedder.texts.count("sub_disk") == 1
 
 
 async def test_score_and_types_of_the_filter_count(pool: LocalPool, store: Store) -> None:
