@@ -17,7 +17,6 @@ from actors.runtime.message import GuildId, Position
 from actors.storage import outbox
 from actors.storage.database import Transaction, binary_vector
 
-# What Python's JSON takes and orjson does not, such as numbers beyond 64 bits, stays possible.
 _FLOAT32_BYTES = 4
 _NOTHING = orjson.Fragment(b"{}")
 
@@ -135,6 +134,7 @@ def _json(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _object(fields: Mapping[str, Any]) -> orjson.Fragment:
+    """As Python writes it: what orjson does not take, such as long numbers, stays possible."""
     return orjson.Fragment(json.dumps(dict(fields))) if fields else _NOTHING
 
 
