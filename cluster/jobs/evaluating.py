@@ -102,6 +102,7 @@ async def evaluate(
     tag = f"eval-{plan.dataset.digest()[:16]}" + ("-markdown" if plan.markdown else "")
     prefix = f"evaluation/{tag}/"
     with Journal(config.jobs.state_dir / "evaluate", await api.guild_id(), tag) as journal:
+        result.notes.extend(journal.notes)
         sender = Sender(api, journal, result.corpus, config.jobs)
         await _store(plan, sender, journal, result, (tag, prefix), config, console)
         _note_absent(judged, journal, prefix, result)

@@ -84,6 +84,7 @@ async def ingest(
         return Standing(done=report.settled, total=total, text=report.counts())
 
     with Journal(numbers.state_dir / "ingest", *scope) as journal:
+        report.notes.extend(journal.notes)
         sender = Sender(api, journal, report, numbers)
         counting = asyncio.create_task(count())
         try:

@@ -1,9 +1,12 @@
 """What was confirmed is there again, for the one job that may have it."""
 
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cluster.jobs import journal as module
 from cluster.jobs.journal import Entry, Journal
 from cluster.problem import StackProblem
 
@@ -56,16 +59,78 @@ def test_a_second_job_on_the_same_is_refused(tmp_path: Path) -> None:
         Journal(tmp_path, "a").__enter__()
 
 
-def test_a_damaged_journal_is_put_aside(tmp_path: Path) -> None:
+def damaged_everywhere(path: Path) -> None:
+    path.write_bytes(b"no database at all" * 100)
+
+
+def damaged_behind_the_first_page(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[4_096:] = b"\xa5" * (len(data) - 4_096)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [damaged_everywhere, damaged_behind_the_first_page])
+def test_a_damaged_journal_is_set_aside_and_that_is_said(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
     with Journal(tmp_path, "a") as journal:
-        journal.record(entries(1))
-    journal.path.write_bytes(b"no database at all" * 100)
+        journal.record(entries(1_200))
+    damage(journal.path)
 
     with Journal(tmp_path, "a") as journal:
         left = len(journal)
 
+    (aside,) = tmp_path.glob("*.damaged-*")
     assert left == 0
-    assert len(list(tmp_path.glob("*.damaged-*"))) == 1
+    assert str(aside) in journal.notes[0]
+
+
+def test_a_journal_that_is_locked_is_a_problem_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOCKED_FOR_S", 0.0)
+    with Journal(tmp_path, "a") as journal:
+        journal.record(entries(1))
+    other = sqlite3.connect(journal.path)
+    other.execute("BEGIN EXCLUSIVE")
+
+    with pytest.raises(StackProblem, match="locked"):
+        Journal(tmp_path, "a").__enter__()
+
+    other.close()
+    with Journal(tmp_path, "a") as journal:
+        assert (len(journal), journal.notes) == (1, [])
+
+
+def test_a_journal_that_cannot_be_opened_is_a_problem_and_stays(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "a")
+    journal.path.mkdir()
+
+    with pytest.raises(StackProblem, match="unable to open"):
+        journal.__enter__()
+
+    assert journal.path.is_dir()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda journal: journal.get("docs/00000.md"),
+        lambda journal: journal.record(entries(1)),
+        lambda journal: journal.forget(["docs/00000.md"]),
+        lambda journal: list(journal.entries()),
+        len,
+    ],
+)
+def test_a_journal_that_is_damaged_while_it_is_used_is_a_problem(
+    tmp_path: Path, use: Callable[[Journal], object]
+) -> None:
+    with Journal(tmp_path, "a") as journal:
+        journal.record(entries(1_200))
+        damaged_everywhere(journal.path)
+
+        with pytest.raises(StackProblem, match="cannot be used"):
+            use(journal)
 
 
 def test_nobody_else_may_read_it(tmp_path: Path) -> None:
