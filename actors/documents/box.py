@@ -1,7 +1,8 @@
 """Parsers in processes of their own, with a bound on time and memory.
 
 A file can be made to take all of either. Then its process ends and that file is refused; the next
-one gets a new process. The processes know no secret: their environment is nearly empty.
+one gets a new process. The processes know no secret: their environment is nearly empty. They open
+no file: they are given its bytes, a block at a time.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -63,14 +65,18 @@ class Box:
             await process.end()
         self._idle.clear()
 
-    async def parse(self, path: Path, format_: Format) -> Parsed:
+    async def parse(self, blocks: Iterator[bytes], format_: Format) -> Parsed:
         """The text of a file.
+
+        Args:
+            blocks: what stands in it; none is empty. Asked for in another thread, and to its end
+                unless this raises. What it raises goes on to the caller.
+            format_: what it is.
 
         Raises:
             ParseProblem: it does not become a document, or cost too much.
         """
         question = {
-            "path": str(path),
             "format": format_.value,
             "limits": {
                 "max_chars": self._limits.max_chars,
@@ -79,19 +85,19 @@ class Box:
             },
         }
         async with self._slots:
-            answer = await self._ask(question)
+            answer = await self._ask(question, blocks)
         if "problem" in answer:
             raise ParseProblem(answer["problem"])
         return Parsed(**answer)
 
-    async def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+    async def _ask(self, question: dict[str, Any], blocks: Iterator[bytes]) -> dict[str, Any]:
         process = self._idle.pop() if self._idle else _Process()
         longest = self._limits.max_chars * _MAX_BYTES_A_CHAR + _FRAME_OVERHEAD
         good = False
         try:
             async with asyncio.timeout(self._timeout_s):
                 await process.start(self._memory_bytes, self._timeout_s)
-                answer = await process.ask(question, longest)
+                answer = await process.ask(question, blocks, longest)
             good = process.answered < self._files_each and answer.get("problem") != OUT_OF_MEMORY
             return answer
         except TimeoutError:
@@ -133,13 +139,20 @@ class _Process:
                 start_new_session=True,  # Ctrl-C is for the job, which ends us in order
             )
 
-    async def ask(self, question: dict[str, Any], longest: int) -> dict[str, Any]:
+    async def ask(
+        self, question: dict[str, Any], blocks: Iterator[bytes], longest: int
+    ) -> dict[str, Any]:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise ConnectionError("it was not started")
         pipe, answers = process.stdin, process.stdout
-        frame = json.dumps(question).encode()
-        pipe.write(LENGTH.pack(len(frame)) + frame)
+        block = json.dumps(question).encode()
+        while block:
+            pipe.write(LENGTH.pack(len(block)))
+            pipe.write(block)
+            await pipe.drain()
+            block = await asyncio.to_thread(next, blocks, b"")
+        pipe.write(LENGTH.pack(0))
         await pipe.drain()
         (length,) = LENGTH.unpack(await answers.readexactly(LENGTH.size))
         if length > longest:

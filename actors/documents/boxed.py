@@ -1,7 +1,8 @@
 """`python -m actors.documents.boxed`: reads files for a `Box`, in a process that may die.
 
-Frames on standard input and output: four bytes of length, then JSON. It ends with its input, when
-it has spent its processor time, and after a file that took all its memory.
+Frames on standard input and output: four bytes of length, then as many. A question is JSON, then
+the blocks of the file, then an empty frame; an answer is JSON. It ends with its input, when it has
+spent its processor time, and after a file that took all its memory.
 """
 
 import json
@@ -27,7 +28,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     while (question := _read(sys.stdin.buffer)) is not None:
         _allow_cpu(cpu_s)
-        answer, last = _answer(question), False
+        answer, last = _answer(json.loads(question), sys.stdin.buffer), False
         if answer.get("problem") == OUT_OF_MEMORY:
             last = True  # what is left of it is not worth finding out
         frame = json.dumps(answer).encode()
@@ -37,17 +38,13 @@ def main() -> None:
             return
 
 
-def _answer(question: dict[str, Any]) -> dict[str, str]:
+def _answer(question: dict[str, Any], stream: BinaryIO) -> dict[str, str]:
     try:
-        parsed = parse(
-            _contents(question["path"]), Format(question["format"]), Limits(**question["limits"])
-        )
+        parsed = parse(_contents(stream), Format(question["format"]), Limits(**question["limits"]))
     except ParseProblem as problem:
         return {"problem": str(problem)}
     except MemoryError:
         return {"problem": OUT_OF_MEMORY}
-    except OSError as error:
-        return {"problem": f"cannot be read: {error.strerror}"}
     except RecursionError:
         return {"problem": "is nested too deeply"}
     except Exception as error:
@@ -56,11 +53,13 @@ def _answer(question: dict[str, Any]) -> dict[str, str]:
     return {"text": parsed.text, "content_type": parsed.content_type, "title": parsed.title}
 
 
-def _contents(path: str) -> bytes:
-    # Not through a link that has taken the file's place meanwhile, and never waiting for a pipe.
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(file, "rb") as stream:
-        return stream.read()
+def _contents(stream: BinaryIO) -> bytes:
+    blocks = []
+    while block := _read(stream):
+        blocks.append(block)
+    if block is None:
+        sys.exit()  # who asked is gone
+    return b"".join(blocks)
 
 
 def _allow_cpu(seconds: float) -> None:
@@ -70,11 +69,11 @@ def _allow_cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
-def _read(stream: BinaryIO) -> dict[str, Any] | None:
+def _read(stream: BinaryIO) -> bytes | None:
     head = stream.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
-    return dict(json.loads(stream.read(LENGTH.unpack(head)[0])))
+    return stream.read(LENGTH.unpack(head)[0])
 
 
 if __name__ == "__main__":

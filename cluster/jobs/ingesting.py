@@ -109,7 +109,9 @@ async def ingest(
             await _prune(plan, api, journal, report, numbers)
         if plan.wait and not plan.dry_run:
             await until_searchable(api, sender.position, numbers, console)
-    report.complete = True
+    if report.unread_folders:
+        report.notes.append(f"{report.unread_folders} folders were not read to their end")
+    report.complete = not report.unread_folders
 
 
 def _box(config: GuildSettings) -> Box:

@@ -1,10 +1,7 @@
 """Files become documents, unless the guild has them already."""
 
 import asyncio
-import hashlib
 import json
-import os
-import stat
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +11,7 @@ from actors.documents.formats import Format, format_of
 from actors.documents.parsed import Parsed, ParseProblem
 from actors.settings import JobSettings
 from cluster.api import Json
+from cluster.jobs.contents import Contents
 from cluster.jobs.journal import Journal
 from cluster.jobs.report import Report
 from cluster.jobs.sender import Prepared
@@ -22,7 +20,6 @@ from cluster.jobs.walk import Found
 # Another number sends every file again: what the parsers make of them has changed.
 _PARSERS = 1
 _MAX_TITLE = 500
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +80,7 @@ class Reader:
         """What is to be sent, one at a time."""
         for found in self._found:
             self._report.seen += 1
+            self._report.unread_folders += found.unread
             if found.problem is not None:
                 self._report.fail(found.relative, found.problem)
                 continue
@@ -92,7 +90,9 @@ class Reader:
                 await asyncio.sleep(0)
                 continue
             try:
-                prepared = await self._prepare(found, format_)
+                with found.open() as file:  # at once: another reader lets the walk go on
+                    contents = Contents(file, self._said.digest(), self._numbers.max_file_bytes)
+                    prepared = await self._prepare(found, format_, contents)
             except ParseProblem as problem:
                 self._report.fail(found.relative, str(problem))
             except OSError as error:
@@ -101,15 +101,17 @@ class Reader:
                 if prepared is not None:
                     yield prepared
 
-    async def _prepare(self, found: Found, format_: Format) -> Prepared | None:
-        limit = self._numbers.max_file_bytes
-        digest = await asyncio.to_thread(digest_of, found.path, self._said.digest(), limit)
+    async def _prepare(self, found: Found, format_: Format, contents: Contents) -> Prepared | None:
         external_id = self._said.external_id(found.relative)
         known = self._journal.get(external_id)
-        if known is not None and known.digest == digest and not self._again:
+        if (
+            known is not None
+            and not self._again
+            and known.digest == await asyncio.to_thread(contents.read_digest)
+        ):
             self._report.unchanged += 1
             return None
-        parsed = await self._box.parse(found.path, format_)
+        parsed = await self._box.parse(contents.blocks(), format_)
         if not parsed.text.strip():
             if format_ in {Format.MARKDOWN, Format.TEXT}:
                 self._report.skipped += 1
@@ -117,7 +119,7 @@ class Reader:
             raise ParseProblem("has no text: pictures of pages?")
         return Prepared(
             name=found.relative,
-            digest=digest,
+            digest=contents.digest,
             body=self._body(external_id, found.path, format_, parsed),
             size=len(parsed.text.encode()),
         )
@@ -138,27 +140,3 @@ class Reader:
         if self._said.tags:
             body["tags"] = list(self._said.tags)
         return body
-
-
-def digest_of(path: Path, seed: bytes, max_bytes: int) -> str:
-    """SHA-256 of a seed and a file, read a block at a time; no link is followed.
-
-    Raises:
-        ParseProblem: it is larger than a file may be, or no regular file.
-        OSError: it cannot be read.
-    """
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(file, "rb", buffering=0) as stream:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode):
-            raise ParseProblem("is no regular file")
-        if status.st_size > max_bytes:
-            raise ParseProblem(f"is larger than {max_bytes >> 20} MiB")
-        digest = hashlib.sha256(seed + b"\n")
-        left = max_bytes
-        while block := stream.read(min(_BLOCK, left + 1)):
-            left -= len(block)
-            if left < 0:
-                raise ParseProblem(f"is larger than {max_bytes >> 20} MiB")
-            digest.update(block)
-        return digest.hexdigest()

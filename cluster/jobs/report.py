@@ -16,7 +16,8 @@ class Report:
         unchanged: not sent, or sent and found to be there as they are.
         skipped: of no format that is read here, or empty.
         pruned: documents deleted because their file is gone.
-        complete: whether the run came to its end.
+        unread_folders: folders of which not all files were found.
+        complete: whether the run came to its end and saw everything.
     """
 
     errors_listed: int
@@ -27,6 +28,7 @@ class Report:
     skipped: int = 0
     pruned: int = 0
     failed: int = 0
+    unread_folders: int = 0
     sent_bytes: int = 0
     seconds: float = 0.0
     complete: bool = False

@@ -1,6 +1,8 @@
 """A folder's files one at a time, however many there are.
 
 Held at any time: one open folder for each level of the path, and nothing that grows with the tree.
+Each folder and file is opened by its name in the open folder above it and never through a link:
+whatever is put in its place meanwhile, nothing outside the root is read.
 """
 
 import os
@@ -8,6 +10,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A pipe that took a file's place is opened at once and not waited for.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,11 +24,24 @@ class Found:
     Attributes:
         relative: below the root, with slashes.
         problem: why it, or what is below it, cannot be read; None for a good file.
+        unread: whether it is a folder with files that were not found, because of the problem.
+        folder: descriptor of its folder, until the walk goes on; None: its path is to be trusted.
     """
 
     path: Path
     relative: str
     problem: str | None = None
+    unread: bool = False
+    folder: int | None = None
+
+    def open(self) -> BinaryIO:
+        """The file, without a buffer. Only before the next one is asked for.
+
+        Raises:
+            OSError: it is gone, or a link is in its place.
+        """
+        name = self.path if self.folder is None else self.path.name
+        return open(os.open(name, _FILE, dir_fd=self.folder), "rb", buffering=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,35 +87,43 @@ def walk(root: Path, globs: Globs, *, max_depth: int) -> Iterator[Found]:
         root: an existing folder.
         globs: which files.
         max_depth: folders within folders; what is deeper is a problem of its own.
+
+    Raises:
+        OSError: the root cannot be entered.
     """
-    levels = [_Level(root)]
+    levels = [_Level(root, "", os.open(root, _FOLDER))]
     try:
         while levels:
-            entry = levels[-1].next()
+            level = levels[-1]
+            try:
+                entry = level.next()
+            except OSError as error:
+                yield level.unread(f"cannot be read to its end: {error.strerror}")
+                entry = None
             if entry is None:
                 levels.pop().close()
                 continue
-            path = Path(entry.path)
-            relative = path.relative_to(root).as_posix()
+            relative = level.relative_of(entry.name)
             if entry.name.startswith(".") or entry.is_symlink() or globs.excludes(relative):
                 continue
+            path = level.path / entry.name
             if not _is_text(relative):
                 shown = os.fsencode(relative).decode("utf-8", "backslashreplace")
                 yield Found(path=path, relative=shown, problem="its name is not UTF-8")
             elif entry.is_file(follow_symlinks=False):
                 if globs.includes(relative):
-                    yield Found(path=path, relative=relative)
+                    yield Found(path=path, relative=relative, folder=level.descriptor)
             elif entry.is_dir(follow_symlinks=False):
                 reason = None
                 if len(levels) > max_depth:
                     reason = f"more than {max_depth} folders within folders"
                 else:
                     try:
-                        levels.append(_Level(path))
+                        levels.append(_Level(path, relative, level.enter(entry.name)))
                     except OSError as error:
                         reason = f"cannot be entered: {error.strerror}"
                 if reason is not None:
-                    yield Found(path=path, relative=relative, problem=reason)
+                    yield Found(path=path, relative=relative, problem=reason, unread=True)
     finally:
         for level in levels:
             level.close()
@@ -104,15 +132,38 @@ def walk(root: Path, globs: Globs, *, max_depth: int) -> Iterator[Found]:
 class _Level:
     """One open folder."""
 
-    def __init__(self, path: Path) -> None:
-        self._entries = os.scandir(path)
-        self.close = self._entries.close
+    def __init__(self, path: Path, relative: str, descriptor: int) -> None:
+        """Takes the descriptor over. Raises OSError: the folder cannot be listed."""
+        self.path = path
+        self.descriptor = descriptor
+        self._relative = relative
+        try:
+            self._entries = os.scandir(descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
 
     def next(self) -> os.DirEntry[str] | None:
+        """Raises OSError: the rest of the folder cannot be read."""
         try:
             return next(self._entries, None)
-        except OSError:  # the folder went away while it was read
+        except FileNotFoundError:  # the folder went away while it was read
             return None
+
+    def enter(self, name: str) -> int:
+        """The descriptor of a folder in it; a link is none. Raises OSError."""
+        return os.open(name, _FOLDER, dir_fd=self.descriptor)
+
+    def relative_of(self, name: str) -> str:
+        return f"{self._relative}/{name}" if self._relative else name
+
+    def unread(self, problem: str) -> Found:
+        relative = self._relative or "."
+        return Found(path=self.path, relative=relative, problem=problem, unread=True)
+
+    def close(self) -> None:
+        self._entries.close()
+        os.close(self.descriptor)
 
 
 def _is_text(name: str) -> bool:

@@ -1,6 +1,9 @@
 """Which files a walk finds."""
 
+import errno
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,107 @@ def test_open_folders_are_as_many_as_the_path_has_levels(tmp_path: Path) -> None
     tree(tmp_path, *(f"folder{number}/a.md" for number in range(50)))
     before = len(os.listdir("/proc/self/fd"))
 
-    most = max(len(os.listdir("/proc/self/fd")) for _ in walk(tmp_path, Globs(), max_depth=3))
+    most, folders = 0, 0
+    for _ in walk(tmp_path, Globs(), max_depth=3):
+        most = max(most, len(os.listdir("/proc/self/fd")) - before)
+        folders = max(folders, len(open_below(tmp_path)))
 
-    assert most - before <= 3
+    assert folders == 2
+    assert most <= 2 * 2  # a folder and its listing
+
+
+def open_below(root: Path) -> set[Path]:
+    names = Path("/proc/self/fd").iterdir()
+    return {
+        name.resolve() for name in names if name.is_dir() and name.resolve().is_relative_to(root)
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swapping(Globs):
+    """Globs that put a link into a folder's place as soon as the walk knows its name."""
+
+    folder: Path
+    elsewhere: Path
+
+    def excludes(self, relative: str) -> bool:
+        if relative == self.folder.name:
+            self.folder.rename(self.folder.with_name(".moved"))
+            self.folder.symlink_to(self.elsewhere)
+        return False
+
+
+def test_a_folder_that_becomes_a_link_before_it_is_entered_leads_nowhere(tmp_path: Path) -> None:
+    root, elsewhere = tree(tmp_path / "root", "folder/a.md"), tree(tmp_path / "other", "secret.md")
+
+    swapping = Swapping(folder=root / "folder", elsewhere=elsewhere)
+
+    (only,) = walk(root, swapping, max_depth=8)
+
+    assert (only.relative, only.unread) == ("folder", True)
+    assert str(only.problem).startswith("cannot be entered")
+
+
+def test_a_file_is_read_from_the_folder_where_it_was_found(tmp_path: Path) -> None:
+    root, elsewhere = tree(tmp_path / "root", "folder/a.md"), tree(tmp_path / "other", "a.md")
+    files = walk(root, Globs(), max_depth=8)
+
+    found = next(files)
+    (root / "folder").rename(root / ".moved")
+    (root / "folder").symlink_to(elsewhere)
+    with found.open() as file:
+        content = file.read()
+    left = list(files)
+
+    assert (content, left) == (b"folder/a.md", [])
+
+
+def test_a_file_that_becomes_a_link_is_not_opened(tmp_path: Path) -> None:
+    root = tree(tmp_path / "root", "a.md")
+    files = walk(root, Globs(), max_depth=8)
+    found = next(files)
+    (root / "a.md").unlink()
+    (root / "a.md").symlink_to(__file__)
+
+    with pytest.raises(OSError, match="symbolic links"):
+        found.open()
+
+
+class Broken:
+    """A folder's listing that ends with an error."""
+
+    def __init__(self, error: int, entries: Iterator[os.DirEntry[str]]) -> None:
+        self._error = error
+        self._entries = entries
+
+    def __iter__(self) -> "Broken":
+        return self
+
+    def __next__(self) -> os.DirEntry[str]:
+        for entry in self._entries:
+            return entry
+        raise OSError(self._error, os.strerror(self._error))
+
+    def close(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("error", "files"),
+    [
+        (errno.ENOENT, ["a.md"]),
+        (errno.EIO, [".: cannot be read to its end: Input/output error", "a.md"]),
+    ],
+)
+def test_a_folder_that_cannot_be_read_to_its_end_is_a_problem_unless_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, files: list[str]
+) -> None:
+    tree(tmp_path, "a.md")
+    real = os.scandir
+
+    def scandir(folder: int) -> Broken:
+        return Broken(error, real(folder))
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+    assert found(tmp_path) == files
