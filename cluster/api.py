@@ -7,6 +7,7 @@ answered is not the guild (its answers carry ``Guild-Version``). Every POST carr
 
 import asyncio
 import base64
+import contextlib
 import json
 import time
 import uuid
@@ -14,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -22,6 +23,7 @@ API = "/api/v1"
 
 Json = dict[str, Any]
 SignIn = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+ResultT = TypeVar("ResultT")
 
 _AGAIN = frozenset(
     {
@@ -44,6 +46,15 @@ class ApiProblem(Exception):
 
     def __str__(self) -> str:
         return self.sentence
+
+
+class _NotNow(Exception):
+    """An answer after which the same may fare better later."""
+
+    def __init__(self, trouble: str, retry_after_s: float) -> None:
+        super().__init__(trouble, retry_after_s)
+        self.trouble = trouble
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,17 +151,7 @@ class Api:
 
     async def guild_id(self) -> str:
         """The guild that the token is for, as it says itself. Raises `ApiProblem`."""
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            try:
-                return _guild_of(await self._current_token())
-            except httpx.TransportError as error:
-                if time.monotonic() > deadline:
-                    trouble = str(error) or type(error).__name__
-                    raise ApiProblem(
-                        HTTPStatus.SERVICE_UNAVAILABLE, f"the API cannot be reached: {trouble}"
-                    ) from error
-            await asyncio.sleep(_LONGEST_PAUSE_S)
+        return _guild_of(await self._patiently("signing in", self._current_token))
 
     async def until(
         self,
@@ -183,13 +184,13 @@ class Api:
             await asyncio.sleep(every_s)
 
     async def _call(self, method: str, path: str, **request: Any) -> Reply:
-        deadline = time.monotonic() + self._patience_s
         headers: Mapping[str, str] = request.pop("headers", {})
-        pause_s, attempt, renewed = _FIRST_PAUSE_S, 0, False
-        while True:
-            attempt += 1
-            trouble, advised_s = "", 0.0
-            try:
+        attempts, renewed = 0, False
+
+        async def once() -> Reply:
+            nonlocal attempts, renewed
+            while True:
+                attempts += 1
                 token = await self._current_token()
                 response = await self._client.request(
                     method,
@@ -197,24 +198,37 @@ class Api:
                     headers={**headers, "Authorization": f"Bearer {token}"},
                     **request,
                 )
-            except httpx.TransportError as error:
-                trouble = f"{type(error).__name__}"
-            else:
                 if response.is_success:
-                    return _reply(response, attempt)
+                    return _reply(method, path, response, attempts)
                 if response.status_code == HTTPStatus.UNAUTHORIZED and not renewed:
                     renewed = True
                     if self._token == token:  # else another call has seen that it expired
                         self._token = None
                     continue
+                sentence = _sentence(method, path, response)
                 if not may_repeat(response):
-                    raise ApiProblem(response.status_code, _sentence(method, path, response))
-                trouble, advised_s = _sentence(method, path, response), retry_after(response)
+                    raise ApiProblem(response.status_code, sentence)
+                raise _NotNow(sentence, retry_after(response))
+
+        return await self._patiently(f"{method} {path}", once)
+
+    async def _patiently(self, what: str, once: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        """The first result of something that may fail for a while."""
+        deadline = time.monotonic() + self._patience_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            trouble, advised_s = "", 0.0
+            try:
+                return await once()
+            except httpx.RequestError as error:
+                trouble = type(error).__name__
+            except _NotNow as answer:
+                trouble, advised_s = answer.trouble, answer.retry_after_s
             wait_s = max(pause_s, advised_s)
             if time.monotonic() + wait_s > deadline:
                 raise ApiProblem(
                     HTTPStatus.SERVICE_UNAVAILABLE,
-                    f"{method} {path}: no good answer in {self._patience_s:g} s, last: {trouble}",
+                    f"{what}: no good answer in {self._patience_s:g} s, last: {trouble}",
                 )
             await asyncio.sleep(wait_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
@@ -226,10 +240,13 @@ class Api:
     async def _new_token(self) -> str:
         response = await self._sign_in(self._client)
         if may_repeat(response):
-            raise httpx.TransportError(f"signing in was answered {response.status_code}")
+            trouble = f"signing in was answered {response.status_code}"
+            raise _NotNow(trouble, retry_after(response))
         if not response.is_success:
             raise ApiProblem(response.status_code, f"signing in failed: {response.status_code}")
-        token = str(response.json()["access_token"])
+        token = _object("signing in", response).get("access_token")
+        if not isinstance(token, str):
+            raise _no_answer("signing in")
         self._token = token
         return token
 
@@ -259,23 +276,40 @@ def _guild_of(token: str) -> str:
         claims = token.split(".")[1]
         padded = claims + "=" * (-len(claims) % 4)
         return str(json.loads(base64.urlsafe_b64decode(padded))["guild"])
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise ApiProblem(HTTPStatus.BAD_GATEWAY, "the access token names no guild") from error
 
 
-def _reply(response: httpx.Response, attempts: int) -> Reply:
+def _reply(method: str, path: str, response: httpx.Response, attempts: int) -> Reply:
     etag = response.headers.get("ETag", "").strip('"')
     return Reply(
-        body=response.json() if response.content else {},
+        body=_object(f"{method} {path}", response) if response.content else {},
         version=int(etag) if etag.isdecimal() else None,
         position=response.headers.get("Guild-Position"),
         attempts=attempts,
     )
 
 
+def _object(what: str, response: httpx.Response) -> Json:
+    """The answer's JSON object: what a portal or another server answers is none of a guild's."""
+    try:
+        body = response.json()
+    except (ValueError, RecursionError) as error:
+        raise _no_answer(what) from error
+    if not isinstance(body, dict):
+        raise _no_answer(what)
+    return body
+
+
+def _no_answer(what: str) -> ApiProblem:
+    return ApiProblem(HTTPStatus.BAD_GATEWAY, f"{what}: what was answered is no answer of a guild")
+
+
 def _sentence(method: str, path: str, response: httpx.Response) -> str:
+    what = f"{method} {path}"
     detail = ""
     if response.headers.get("Content-Type", "").startswith("application/problem+json"):
-        problem = response.json()
-        detail = f": {problem.get('detail', '')} {problem.get('errors') or ''}".rstrip()
-    return f"{method} {path} was answered {response.status_code}{detail}"
+        with contextlib.suppress(ApiProblem):  # its status says enough
+            problem = _object(what, response)
+            detail = f": {problem.get('detail', '')} {problem.get('errors') or ''}".rstrip()
+    return f"{what} was answered {response.status_code}{detail}"

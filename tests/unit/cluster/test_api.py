@@ -77,3 +77,62 @@ async def test_a_token_that_names_no_guild_is_a_problem() -> None:
     async with api(answer) as client:
         with pytest.raises(ApiProblem, match="names no guild"):
             await client.guild_id()
+
+
+NO_ANSWERS = [
+    httpx.Response(200, text="<html>Sign in to the network</html>", headers=OURS),
+    httpx.Response(200, json=["no", "object"], headers=OURS),
+    httpx.Response(200, content=b"\xff\xfe", headers=OURS),
+]
+
+
+@pytest.mark.parametrize("strange", NO_ANSWERS)
+async def test_a_good_answer_that_is_no_object_is_a_problem_that_names_the_call(
+    strange: httpx.Response,
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return token("guild_1") if request.url.path.startswith("/oauth/") else strange
+
+    async with api(answer) as client:
+        with pytest.raises(ApiProblem) as raised:
+            await client.get("/rag/index")
+
+    assert raised.value.status == 502
+    assert raised.value.sentence == "GET /rag/index: what was answered is no answer of a guild"
+
+
+@pytest.mark.parametrize("strange", [*NO_ANSWERS, httpx.Response(200, json={}, headers=OURS)])
+async def test_signing_in_where_no_guild_answers_is_a_problem(strange: httpx.Response) -> None:
+    async with api(lambda _: strange) as client:
+        with pytest.raises(ApiProblem, match="signing in: what was answered"):
+            await client.guild_id()
+
+
+async def test_a_refusal_without_a_readable_reason_is_still_a_refusal() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/oauth/"):
+            return token("guild_1")
+        kind = {**OURS, "Content-Type": "application/problem+json"}
+        return httpx.Response(403, content=b"[", headers=kind)
+
+    async with api(answer) as client:
+        with pytest.raises(ApiProblem) as raised:
+            await client.get("/rag/index")
+
+    assert raised.value.status == 403
+
+
+async def test_signing_in_waits_as_long_as_a_busy_guild_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+    busy = iter([httpx.Response(503, headers={**OURS, "Retry-After": "4"})])
+
+    async def note(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", note)
+    async with api(lambda _: next(busy, token("guild_1"))) as client:
+        guild_id = await client.guild_id()
+
+    assert (guild_id, slept) == ("guild_1", [4.0])
