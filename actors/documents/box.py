@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +22,9 @@ from actors.documents.parsed import Limits, Parsed, ParseProblem
 _ROOT = Path(__file__).resolve().parents[2]
 _MAX_BYTES_A_CHAR = 12  # of JSON: one character can be two escapes of six
 _FRAME_OVERHEAD = 64 << 10
+_DIED = "its parser ended: too much memory, or a mistake in it"
+
+Blocks = Callable[[], Iterator[bytes]]
 
 
 class Box:
@@ -65,12 +68,13 @@ class Box:
             await process.end()
         self._idle.clear()
 
-    async def parse(self, blocks: Iterator[bytes], format_: Format) -> Parsed:
+    async def parse(self, blocks: Blocks, format_: Format) -> Parsed:
         """The text of a file.
 
         Args:
-            blocks: what stands in it; none is empty. Asked for in another thread, and to its end
-                unless this raises. What it raises goes on to the caller.
+            blocks: reads the file from its start; no block is empty. Called once more where the
+                process had died before. Asked in another thread, and to its end unless this
+                raises. What it raises goes on to the caller.
             format_: what it is.
 
         Raises:
@@ -90,20 +94,29 @@ class Box:
             raise ParseProblem(answer["problem"])
         return Parsed(**answer)
 
-    async def _ask(self, question: dict[str, Any], blocks: Iterator[bytes]) -> dict[str, Any]:
-        process = self._idle.pop() if self._idle else _Process()
-        longest = self._limits.max_chars * _MAX_BYTES_A_CHAR + _FRAME_OVERHEAD
-        good = False
+    async def _ask(self, question: dict[str, Any], blocks: Blocks) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._timeout_s):
-                await process.start(self._memory_bytes, self._timeout_s)
-                answer = await process.ask(question, blocks, longest)
-            good = process.answered < self._files_each and answer.get("problem") != OUT_OF_MEMORY
-            return answer
+                if self._idle:
+                    # It may have died while it was idle: that is not this file's doing.
+                    with contextlib.suppress(EOFError, ConnectionError):
+                        return await self._ask_one(self._idle.pop(), question, blocks)
+                return await self._ask_one(_Process(), question, blocks)
         except TimeoutError:
             raise ParseProblem(f"takes longer than {self._timeout_s:g} s to read") from None
         except (EOFError, ConnectionError, ValueError):
-            raise ParseProblem("its parser ended: too much memory, or a mistake in it") from None
+            raise ParseProblem(_DIED) from None
+
+    async def _ask_one(
+        self, process: "_Process", question: dict[str, Any], blocks: Blocks
+    ) -> dict[str, Any]:
+        longest = self._limits.max_chars * _MAX_BYTES_A_CHAR + _FRAME_OVERHEAD
+        good = False
+        try:
+            await process.start(self._memory_bytes, self._timeout_s)
+            answer = await process.ask(question, blocks(), longest)
+            good = process.answered < self._files_each and answer.get("problem") != OUT_OF_MEMORY
+            return answer
         finally:
             if good:
                 self._idle.append(process)

@@ -111,7 +111,7 @@ class Reader:
         ):
             self._report.unchanged += 1
             return None
-        parsed = await self._box.parse(contents.blocks(), format_)
+        parsed = await self._box.parse(contents.blocks, format_)
         if not parsed.text.strip():
             if format_ in {Format.MARKDOWN, Format.TEXT}:
                 self._report.skipped += 1

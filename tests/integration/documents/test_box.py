@@ -1,14 +1,19 @@
 """A file can cost its own process, and nothing else."""
 
 import asyncio
-from collections.abc import Iterator
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from actors.documents.box import Box
 from actors.documents.formats import Format
 from actors.documents.parsed import Limits, ParseProblem
+from tests.fixtures import files
 
 pytestmark = pytest.mark.integration
 
@@ -31,10 +36,13 @@ def written(folder: Path, name: str, data: bytes) -> Path:
     return path
 
 
-def blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(100_000):
-            yield block
+def blocks(path: Path) -> Callable[[], Iterator[bytes]]:
+    def read() -> Iterator[bytes]:
+        with path.open("rb") as file:
+            while block := file.read(100_000):
+                yield block
+
+    return read
 
 
 async def test_files_are_read_also_after_a_process_was_replaced(tmp_path: Path) -> None:
@@ -97,3 +105,32 @@ async def test_a_file_that_cannot_be_read_is_the_readers_trouble_and_the_next_is
         parsed = await parsers.parse(blocks(small), Format.MARKDOWN)
 
     assert parsed.text == "small"
+
+
+async def test_a_process_that_died_while_it_was_idle_costs_no_file(tmp_path: Path) -> None:
+    first, second = written(tmp_path, "a.md", b"first"), written(tmp_path, "b.md", b"second")
+
+    async with box() as parsers:
+        await parsers.parse(blocks(first), Format.MARKDOWN)
+        (idle,) = (one for one in psutil.Process().children() if "boxed" in " ".join(one.cmdline()))
+        os.kill(idle.pid, signal.SIGKILL)
+        parsed = await parsers.parse(blocks(second), Format.MARKDOWN)
+
+    assert parsed.text == "second"
+
+
+async def test_a_page_of_pdf_that_unpacks_without_end_is_refused_within_its_bounds(
+    tmp_path: Path,
+) -> None:
+    bomb = written(tmp_path, "bomb.pdf", files.pdf_bomb(1 << 30))
+    small = written(tmp_path, "small.pdf", files.pdf("small"))
+
+    async with box(timeout_s=20.0, memory_mib=512) as parsers:
+        begun = time.monotonic()
+        with pytest.raises(ParseProblem):
+            await parsers.parse(blocks(bomb), Format.PDF)
+        took_s = time.monotonic() - begun
+        parsed = await parsers.parse(blocks(small), Format.PDF)
+
+    assert took_s < 25
+    assert "small" in parsed.text
