@@ -3,15 +3,18 @@
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from xml.sax import SAXException  # nosec B406  # only its name: the parser is defusedxml's
 from xml.sax.handler import ContentHandler  # nosec B406  # the same
 
+import defusedxml.ElementTree
 import defusedxml.sax
 import docx
 from defusedxml import DefusedXmlException
 from docx.document import Document
 from docx.opc.exceptions import OpcError
+from docx.opc.part import PartFactory, XmlPart
 from docx.table import Table
 from docx.text.paragraph import Paragraph
 
@@ -19,6 +22,20 @@ from actors.documents.parsed import Limits, Parsed, ParseProblem, bounded
 
 _HEADING = re.compile(r"Heading ([1-6])")
 _XML = (".xml", ".rels")
+_TYPES = "[Content_Types].xml"
+_READ_AS_XML = frozenset(
+    name for name, part in PartFactory.part_type_for.items() if issubclass(part, XmlPart)
+)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    SAXException,
+    SyntaxError,  # of XML
+    KeyError,  # no list of types
+    NotImplementedError,  # a way of packing
+    RuntimeError,  # a password
+)
 
 
 def parse(data: bytes, limits: Limits) -> Parsed:
@@ -47,14 +64,32 @@ def _check(data: bytes, limits: Limits) -> None:
             if sum(part.file_size for part in parts) > limits.max_unpacked_bytes:
                 mib = limits.max_unpacked_bytes >> 20
                 raise ParseProblem(f"unpacks to more than {mib} MiB")
+            is_xml = _xml_of(archive)
             for part in parts:
-                if part.filename.lower().endswith(_XML):
+                if is_xml(part.filename.lower()):
                     with archive.open(part) as stream:
                         defusedxml.sax.parse(stream, ContentHandler(), forbid_dtd=True)
     except DefusedXmlException as error:
         raise ParseProblem("declares XML entities or a document type") from error
-    except (zipfile.BadZipFile, SAXException, NotImplementedError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise ParseProblem("is no Word document that can be read") from error
+
+
+def _xml_of(archive: zipfile.ZipFile) -> Callable[[str], bool]:
+    """Tells, of a part's name in lower case, whether the part may be read as XML.
+
+    Whoever reads the archive believes its list of types, and not the names.
+    """
+    with archive.open(_TYPES) as stream:
+        declared = defusedxml.ElementTree.parse(stream, forbid_dtd=True).iter()
+    said = [one for one in declared if one.get("ContentType") in _READ_AS_XML]
+    parts = {one.get("PartName", "").lower() for one in said}
+    endings = tuple(f".{one.get('Extension', '').lower()}" for one in said if one.get("Extension"))
+
+    def is_xml(name: str) -> bool:
+        return name.endswith((*_XML, *endings)) or f"/{name}" in parts
+
+    return is_xml
 
 
 def _blocks(document: Document) -> Iterator[tuple[bool, str]]:

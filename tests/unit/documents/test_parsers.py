@@ -125,6 +125,40 @@ def test_xml_that_declares_entities_is_refused(encoding: str) -> None:
         parse(document, Format.DOCX, LIMITS)
 
 
+_ENTITIES = b'<!DOCTYPE a [<!ENTITY b "b">]><a>&b;</a>'
+_MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        f'<Override PartName="/word/picture.png" ContentType="{_MAIN}"/>',
+        f'<Override PartName="/WORD/Picture.PNG" ContentType="{_MAIN}"/>',
+        f'<Default Extension="png" ContentType="{_MAIN}"/>',
+    ],
+)
+def test_xml_under_another_name_is_found_by_its_type(declared: str) -> None:
+    document = files.with_part(files.word(), "word/picture.png", _ENTITIES)
+    document = files.with_declared(document, declared)
+
+    with pytest.raises(ParseProblem, match="declares XML entities"):
+        parse(document, Format.DOCX, LIMITS)
+
+
+def test_a_picture_is_not_read_as_xml() -> None:
+    document = files.with_part(files.word(), "word/picture.svg", _ENTITIES)
+    document = files.with_declared(
+        document, '<Default Extension="svg" ContentType="image/svg+xml"/>'
+    )
+
+    assert "Disk full" in parse(document, Format.DOCX, LIMITS).text
+
+
+def test_an_archive_without_types_is_no_word_document() -> None:
+    with pytest.raises(ParseProblem, match="is no Word document"):
+        parse(files.with_part(b"", "word/document.xml", b"<a/>"), Format.DOCX, LIMITS)
+
+
 @pytest.mark.parametrize("format_", [Format.PDF, Format.DOCX])
 @given(data=st.binary(max_size=200))
 def test_noise_is_refused_in_one_sentence(format_: Format, data: bytes) -> None:
