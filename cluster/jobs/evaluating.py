@@ -110,7 +110,7 @@ async def evaluate(
         asker = Asker(api, tag=tag, prefix=prefix, position=sender.position, config=config)
         await _ask(asker, queries, judged, result, config, console)
         if plan.clean:
-            await _clean(api, journal, config)
+            await _clean(api, journal, result.corpus, config)
     result.corpus.complete = True
 
 
@@ -206,11 +206,11 @@ async def _ask(
         result.notes.append(f"{asker.one_legged} answers came without vectors")
 
 
-async def _clean(api: Api, journal: Journal, config: GuildSettings) -> None:
+async def _clean(api: Api, journal: Journal, report: Report, config: GuildSettings) -> None:
     page: list[Entry] = []
     for entry in journal.entries():
         page.append(entry)
         if len(page) == _PAGE:
-            await delete_all(api, journal, page, config.jobs)
+            await delete_all(api, journal, page, report, config.jobs)
             page.clear()
-    await delete_all(api, journal, page, config.jobs)
+    await delete_all(api, journal, page, report, config.jobs)

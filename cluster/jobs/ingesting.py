@@ -109,6 +109,10 @@ async def ingest(
             await _prune(plan, api, journal, report, numbers)
         if plan.wait and not plan.dry_run:
             await until_searchable(api, sender.position, numbers, console)
+    if report.emptied and not plan.prune:
+        report.notes.append(
+            f"{report.emptied} files are empty now and their documents stay: --prune deletes them"
+        )
     if report.unread_folders:
         report.notes.append(f"{report.unread_folders} folders were not read to their end")
     report.complete = not report.unread_folders
@@ -141,21 +145,26 @@ async def _only_count(reader: Reader, journal: Journal, report: Report) -> None:
 async def _prune(
     plan: Plan, api: Api, journal: Journal, report: Report, numbers: JobSettings
 ) -> None:
-    """Deletes the documents whose file is not there any more; one left out by a glob is there."""
+    """Deletes the documents whose file is not there any more, or was found to be empty.
+
+    One that is left out by a glob is there.
+    """
     if report.seen == 0 and len(journal):
         report.notes.append("nothing was pruned: the folder is empty, is it mounted?")
         return
     gone: list[Entry] = []
     for entry in journal.entries():
-        if _is_gone(plan.root / plan.said.relative(entry.external_id)):
-            gone.append(entry)
+        file = plan.root / plan.said.relative(entry.external_id)
+        if not (journal.is_empty(entry) or _is_gone(file)):
+            continue
+        if plan.dry_run:
             report.pruned += 1
+            continue
+        gone.append(entry)
         if len(gone) == _PRUNE_PAGE:
-            if not plan.dry_run:
-                await delete_all(api, journal, gone, numbers)
+            await delete_all(api, journal, gone, report, numbers)
             gone.clear()
-    if not plan.dry_run:
-        await delete_all(api, journal, gone, numbers)
+    await delete_all(api, journal, gone, report, numbers)
 
 
 def _is_gone(path: Path) -> bool:

@@ -10,9 +10,10 @@ import json
 import os
 import sqlite3
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -60,6 +61,7 @@ class Journal:
         name = hashlib.sha256(json.dumps(scope).encode()).hexdigest()[:32]
         self.path = folder / f"{name}.sqlite"
         self.notes: list[str] = []
+        self._emptied = f"emptied {uuid.uuid4().hex}"
 
     def __enter__(self) -> Self:
         """Opens it; a damaged one is put aside and a new one begun.
@@ -116,6 +118,14 @@ class Journal:
             self._database.executemany(
                 "DELETE FROM entries WHERE external_id = ?", [(name,) for name in external_ids]
             )
+
+    def empty(self, entry: Entry) -> None:
+        """Keeps that a document's source has nothing in it now: as a digest that no source has."""
+        self.record([replace(entry, digest=self._emptied)])
+
+    def is_empty(self, entry: Entry) -> bool:
+        """Whether that was found since this was opened; one found before may be filled again."""
+        return entry.digest == self._emptied
 
     def entries(self) -> Iterator[Entry]:
         """All of them, a page in memory at a time; those read may be forgotten meanwhile."""

@@ -115,6 +115,9 @@ class Reader:
         if not parsed.text.strip():
             if format_ in {Format.MARKDOWN, Format.TEXT}:
                 self._report.skipped += 1
+                if known is not None:
+                    self._journal.empty(known)
+                    self._report.emptied += 1
                 return None
             raise ParseProblem("has no text: pictures of pages?")
         return Prepared(

@@ -15,7 +15,8 @@ class Report:
         updated: documents that have a new version now.
         unchanged: not sent, or sent and found to be there as they are.
         skipped: of no format that is read here, or empty.
-        pruned: documents deleted because their file is gone.
+        emptied: files that are skipped now and have a document from before.
+        pruned: documents deleted because their file is gone or empty, or a data set was cleaned.
         unread_folders: folders of which not all files were found.
         complete: whether the run came to its end and saw everything.
     """
@@ -26,6 +27,7 @@ class Report:
     updated: int = 0
     unchanged: int = 0
     skipped: int = 0
+    emptied: int = 0
     pruned: int = 0
     failed: int = 0
     unread_folders: int = 0
@@ -63,8 +65,10 @@ class Report:
             "updated": self.updated,
             "unchanged": self.unchanged,
             "skipped": self.skipped,
+            "emptied": self.emptied,
             "pruned": self.pruned,
             "failed": self.failed,
+            "unread_folders": self.unread_folders,
             "sent_bytes": self.sent_bytes,
             "seconds": round(self.seconds, 3),
             "notes": self.notes,

@@ -170,34 +170,63 @@ class Sender:
 
 
 async def delete_all(
-    api: Api, journal: Journal, entries: Sequence[Entry], numbers: JobSettings
+    api: Api, journal: Journal, entries: Sequence[Entry], report: Report, numbers: JobSettings
 ) -> None:
-    """Deletes documents and forgets them; one that is gone already is as good. At most a page.
+    """Deletes documents, forgets and counts them; one that is gone already is as good.
 
-    One that somebody has changed since is deleted as it is now.
+    One that somebody has changed since is deleted as it is now. Where this raises, those that were
+    deleted before are forgotten and counted, and no further one is begun.
+
+    Args:
+        api: signed in.
+        journal: knows the documents.
+        entries: a page of them at most.
+        report: ``pruned`` counts those that are deleted.
+        numbers: the bounds.
 
     Raises:
         ApiProblem: the guild cannot be reached, or does not let us.
     """
     slots = asyncio.Semaphore(numbers.deletes_in_flight)
+    gone: list[str] = []
+    problems: list[Exception] = []
 
     async def delete(entry: Entry) -> None:
-        path, version = f"/rag/documents/{entry.document_id}", entry.version
         async with slots:
-            for _ in range(numbers.document_attempts):
-                try:
-                    await api.delete(path, version=version)
-                    return
-                except ApiProblem as problem:
-                    if problem.status == HTTPStatus.NOT_FOUND:
-                        return
-                    if problem.status not in _CHANGED_SINCE:
-                        raise
-                version = int((await api.get(path)).body["version"])
-        raise ApiProblem(HTTPStatus.CONFLICT, f"{entry.external_id} is changed all the time")
+            if problems:
+                return
+            try:
+                await _delete(api, entry, numbers.document_attempts)
+            except Exception as problem:
+                problems.append(problem)
+            else:
+                gone.append(entry.external_id)
 
     await asyncio.gather(*(delete(entry) for entry in entries))
-    journal.forget(entry.external_id for entry in entries)
+    journal.forget(gone)
+    report.pruned += len(gone)
+    if problems:
+        raise problems[0]
+
+
+async def _delete(api: Api, entry: Entry, attempts: int) -> None:
+    path, version = f"/rag/documents/{entry.document_id}", entry.version
+    for _ in range(attempts):
+        try:
+            await api.delete(path, version=version)
+            return
+        except ApiProblem as problem:
+            if problem.status == HTTPStatus.NOT_FOUND:
+                return
+            if problem.status not in _CHANGED_SINCE:
+                raise
+        try:
+            version = int((await api.get(path)).body["version"])
+        except ApiProblem as problem:
+            if problem.status == HTTPStatus.NOT_FOUND:
+                return
+            raise
+    raise ApiProblem(HTTPStatus.CONFLICT, f"{entry.external_id} is changed all the time")
 
 
 def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:

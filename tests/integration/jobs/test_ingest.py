@@ -131,6 +131,39 @@ def test_only_what_changed_is_sent_and_what_is_gone_is_deleted(
     assert [name for name, kept in guild.documents.items() if kept["deleted"]] == ["c.pdf"]
 
 
+def test_a_document_whose_file_became_empty_is_named_and_deleted_by_pruning(
+    guild: DocumentsGuild, job: Job, tree: Path
+) -> None:
+    job.run(tree)
+    (tree / "a.md").write_text("\n")
+
+    kept = job.run(tree)[1]
+    planned = job.run(tree, "--prune", "--dry-run")[1]
+    before = [name for name, kept in guild.documents.items() if kept["deleted"]]
+    pruned = job.run(tree, "--prune")[1]
+
+    assert (kept["skipped"], kept["emptied"], planned["pruned"], before) == (1, 1, 1, [])
+    assert kept["notes"] == ["1 files are empty now and their documents stay: --prune deletes them"]
+    assert pruned["pruned"] == 1
+    assert [name for name, kept in guild.documents.items() if kept["deleted"]] == ["a.md"]
+
+
+def test_a_file_that_was_empty_for_a_while_keeps_its_document(
+    guild: DocumentsGuild, job: Job, tree: Path
+) -> None:
+    text = (tree / "a.md").read_text()
+    job.run(tree)
+    (tree / "a.md").write_text("")
+    job.run(tree)
+    (tree / "a.md").write_text(text)
+
+    left_out = job.run(tree, "--prune", "--exclude", "a.md")[1]
+    read = job.run(tree, "--prune")[1]
+
+    assert (left_out["pruned"], read["pruned"], read["unchanged"]) == (0, 0, 5)
+    assert not guild.documents["a.md"]["deleted"]
+
+
 def test_an_empty_folder_prunes_nothing(guild: DocumentsGuild, job: Job, tree: Path) -> None:
     job.run(tree)
     tree.rename(tree.with_name("moved"))

@@ -138,3 +138,14 @@ def test_nobody_else_may_read_it(tmp_path: Path) -> None:
         modes = [path.stat().st_mode & 0o077 for path in (journal.path, journal.path.parent)]
 
     assert modes == [0, 0]
+
+
+def test_a_source_that_was_found_empty_counts_until_the_journal_is_closed(tmp_path: Path) -> None:
+    with Journal(tmp_path, "test") as journal:
+        journal.record(entries(2))
+        journal.empty(entries(1)[0])
+        found = [journal.is_empty(one) for one in journal.entries()]
+    with Journal(tmp_path, "test") as journal:
+        later = [journal.is_empty(one) for one in journal.entries()]
+
+    assert (found, later) == ([True, False], [False, False])

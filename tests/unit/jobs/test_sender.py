@@ -133,9 +133,10 @@ async def test_what_is_deleted_is_forgotten_also_where_it_was_gone(journal: Jour
     journal.record([Entry("gone.md", "digest", "doc_unknown", 1)])
 
     async with guild.api() as api:
-        await delete_all(api, journal, list(journal.entries()), NUMBERS)
+        report = Report(errors_listed=10)
+        await delete_all(api, journal, list(journal.entries()), report, NUMBERS)
 
-    assert len(journal) == 0
+    assert (len(journal), report.pruned) == (0, 2)
     assert guild.documents["0.md"]["deleted"]
 
 
@@ -145,9 +146,28 @@ async def test_what_somebody_changed_since_is_deleted_as_it_is_now(journal: Jour
     guild.documents["0.md"]["version"] = 7
 
     async with guild.api() as api:
-        await delete_all(api, journal, list(journal.entries()), NUMBERS)
+        report = Report(errors_listed=10)
+        await delete_all(api, journal, list(journal.entries()), report, NUMBERS)
 
     assert guild.documents["0.md"]["deleted"]
+
+
+async def test_deletions_that_end_early_are_counted_and_forgotten_as_far_as_they_came(
+    journal: Journal,
+) -> None:
+    guild = DocumentsGuild()
+    await sent(guild, journal, *(prepared(number) for number in range(20)))
+    guild.locked = {"doc_10"}
+    report = Report(errors_listed=10)
+
+    async with guild.api() as api:
+        with pytest.raises(ApiProblem) as raised:
+            await delete_all(api, journal, list(journal.entries()), report, NUMBERS)
+
+    deleted = [name for name, kept in guild.documents.items() if kept["deleted"]]
+    assert raised.value.status == 403
+    assert report.pruned == len(deleted) == 20 - len(journal)
+    assert len(deleted) < 19  # those that had not begun are not begun
 
 
 async def test_few_documents_wait_however_fast_they_are_read(journal: Journal) -> None:
