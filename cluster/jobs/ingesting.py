@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from cluster.jobs.reading import Reader, Said
 from cluster.jobs.report import Report
 from cluster.jobs.sender import Sender, delete_all
 from cluster.jobs.waiting import until_searchable
-from cluster.jobs.walk import Found, Globs, walk
+from cluster.jobs.walk import Found, Globs, counted, walk
 
 _PRUNE_PAGE = 200
 
@@ -75,10 +76,12 @@ async def ingest(
     scope = (await api.guild_id(), str(plan.root), plan.said.prefix)
     total: int | None = None
 
+    ended = threading.Event()
+
     async def count() -> None:
         nonlocal total
         with contextlib.suppress(OSError):
-            total = await asyncio.to_thread(lambda: sum(1 for _ in plan.files(numbers)))
+            total = await asyncio.to_thread(counted, plan.files(numbers), ended)
 
     def standing() -> Standing:
         return Standing(done=report.settled, total=total, text=report.counts())
@@ -104,6 +107,7 @@ async def ingest(
                 else:
                     await sender.send_all([reader.documents() for reader in readers])
         finally:
+            ended.set()  # a thread does not end by being cancelled, and the process waits for it
             counting.cancel()
         if plan.prune:
             await _prune(plan, api, journal, report, numbers)

@@ -7,7 +7,8 @@ whatever is put in its place meanwhile, nothing outside the root is read.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -127,6 +128,20 @@ def walk(root: Path, globs: Globs, *, max_depth: int) -> Iterator[Found]:
     finally:
         for level in levels:
             level.close()
+
+
+def counted(files: Iterable[Found], ended: threading.Event) -> int | None:
+    """How many files there are; None where that was not found out before the end.
+
+    Raises:
+        OSError: the root cannot be entered.
+    """
+    number = 0
+    for _ in files:
+        if ended.is_set():
+            return None
+        number += 1
+    return number
 
 
 class _Level:

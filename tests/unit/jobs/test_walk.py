@@ -2,13 +2,14 @@
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from cluster.jobs.walk import Globs, compile_glob, walk
+from cluster.jobs.walk import Found, Globs, compile_glob, counted, walk
 
 
 def tree(root: Path, *names: str) -> Path:
@@ -92,6 +93,21 @@ def test_open_folders_are_as_many_as_the_path_has_levels(tmp_path: Path) -> None
 
     assert folders == 2
     assert most <= 2 * 2  # a folder and its listing
+
+
+def test_counting_ends_with_the_job(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"{number}.md" for number in range(50)))
+    ended = threading.Event()
+
+    def walk_that_is_ended() -> Iterator[Found]:
+        for found in walk(tmp_path, Globs(), max_depth=3):
+            yield found
+            ended.set()
+
+    cut = counted(walk_that_is_ended(), ended)
+    whole = counted(walk(tmp_path, Globs(), max_depth=3), threading.Event())
+
+    assert (cut, whole) == (None, 50)
 
 
 def open_below(root: Path) -> set[Path]:
