@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from actors.settings import GuildSettings, settings
 from cluster.api import ApiProblem
@@ -18,6 +19,7 @@ from cluster.jobs.beir import Dataset
 from cluster.jobs.evaluating import Evaluation, Plan, evaluate
 from cluster.jobs.measures import NAMES
 from cluster.jobs.report import Report
+from cluster.jobs.telling import printable, tell
 from cluster.problem import StackProblem
 
 app = typer.Typer(help="How well a guild's search finds what is right.")
@@ -61,11 +63,11 @@ def evaluate_command(
         status = 130
     result.corpus.seconds = time.monotonic() - began
     for name, reason in result.corpus.errors:
-        console.print(f"{name}: {reason}", style="red", markup=False)
+        tell(console, f"{name}: {reason}", "red")
     for note in result.notes:
-        console.print(note, style="yellow", markup=False)
+        tell(console, note, "yellow")
     if as_json:
-        json.dump(result.as_json(dataset), sys.stdout, ensure_ascii=False, indent=1)
+        json.dump(result.as_json(dataset), sys.stdout, indent=1)
         print()
     elif result.measures:
         Console(highlight=False).print(_table(result, dataset.name))
@@ -80,7 +82,8 @@ async def _with_api(
 
 
 def _table(result: Evaluation, title: str) -> Table:
-    table = Table(title=f"{title}: {result.queries} queries, {result.corpus.seen} documents")
+    sizes = f"{result.queries} queries, {result.corpus.seen} documents"
+    table = Table(title=Text(printable(f"{title}: {sizes}")))
     table.add_column("mode")
     for name in NAMES.values():
         table.add_column(name, justify="right")

@@ -16,6 +16,7 @@ from cluster.jobs.access import open_api
 from cluster.jobs.ingesting import Plan, ingest
 from cluster.jobs.reading import Said
 from cluster.jobs.report import Report
+from cluster.jobs.telling import tell
 from cluster.jobs.walk import Globs
 from cluster.problem import StackProblem
 
@@ -75,7 +76,7 @@ def run(plan: Plan, *, as_json: bool) -> int:
     report.seconds = time.monotonic() - began
     _tell(report, console, dry_run=plan.dry_run)
     if as_json:
-        json.dump(report.as_json(), sys.stdout, ensure_ascii=False, indent=1)
+        json.dump(report.as_json(), sys.stdout, indent=1)
         print()
     return status or (1 if report.failed else 0)
 
@@ -96,13 +97,13 @@ def _check(plan: Plan) -> None:
 
 def _tell(report: Report, console: Console, *, dry_run: bool) -> None:
     for name, reason in report.errors:
-        console.print(f"{name}: {reason}", style="red", markup=False)
+        tell(console, f"{name}: {reason}", "red")
     if report.failed > len(report.errors):
-        console.print(f"… and {report.failed - len(report.errors)} more", style="red")
+        tell(console, f"… and {report.failed - len(report.errors)} more", "red")
     for note in report.notes:
-        console.print(note, style="yellow", markup=False)
+        tell(console, note, "yellow")
     begin = "would be: " if dry_run else ""
-    console.print(f"{begin}{report.counts()}, in {report.seconds:.1f} s", markup=False)
+    tell(console, f"{begin}{report.counts()}, in {report.seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from actors.settings import EmbeddingSettings, GuildSettings, settings
 from actors.storage.database import Database
 from cluster.api import Json
 from cluster.jobs.progress import Standing, shown
+from cluster.jobs.telling import tell
 from cluster.problem import StackProblem
 from cluster.state import Stack
 
@@ -76,9 +77,9 @@ def run(plan: Plan, *, as_json: bool) -> int:
         status = 130
     seconds = time.monotonic() - began
     for guild_id, one in moved.items():
-        console.print(_line(guild_id, one, target, dry_run=plan.dry_run), markup=False)
+        tell(console, _line(guild_id, one, target, dry_run=plan.dry_run))
     for name, reason in problems.items():
-        console.print(f"{name}: {reason}".lstrip(": "), style="red", markup=False)
+        tell(console, f"{name}: {reason}".lstrip(": "), "red")
     if as_json:
         json.dump(_report(target, moved, problems, seconds), sys.stdout, indent=1)
         print()
