@@ -8,19 +8,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, NamedTuple
 
+import asyncpg
 import typer
 from rich.console import Console
 
 from actors.embedding.actor import embedder_of
 from actors.embedding.identity import ModelIdentity, active
 from actors.embedding.messages import Vectors
+from actors.embedding.model import EmbedderBroken
 from actors.embedding.service import Embedder
 from actors.errors import ElderGuildError
 from actors.rag.reembedding.postgres import PostgresNextStore
 from actors.rag.reembedding.work import Bounds, Moved, Reembedding
 from actors.runtime import logs
 from actors.runtime.message import GuildId
-from actors.settings import EmbeddingSettings, GuildSettings, settings
+from actors.settings import DatabaseSettings, EmbeddingSettings, GuildSettings, settings
 from actors.storage.database import Database
 from cluster.api import Json
 from cluster.jobs.progress import Standing, shown
@@ -50,7 +52,7 @@ def reembed_command(
 
     The model is the one of GUILD_EMBEDDING_NEXT__…, else of GUILD_EMBEDDING__…. It is loaded here:
     searches go on beside it, in the former model. A run that was killed goes on where it was.
-    Ends with 0 when all is well, 1 when a guild could not be moved, 2 when the run could not begin.
+    Ends with 0 when all is well, 1 when a guild could not be moved, 2 when the run could not go on.
 
     Example: GUILD_EMBEDDING_NEXT__ARITHMETIC=int8 guild reembed --guild guild_01ARZ…
     """
@@ -59,7 +61,7 @@ def reembed_command(
 
 
 def run(plan: Plan, *, as_json: bool) -> int:
-    """0 when all is well, 1 when a guild could not be moved, 2 when the run could not begin."""
+    """0 when all is well, 1 when a guild could not be moved, 2 when the run could not go on."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     config = settings()
     logs.configure(config.log_level)
@@ -69,6 +71,9 @@ def run(plan: Plan, *, as_json: bool) -> int:
     began, status = time.monotonic(), 0
     try:
         asyncio.run(_all(plan, config, target, moved, problems, console))
+    except asyncpg.PostgresError as problem:
+        problems[""] = f"the database refuses: {problem}"
+        status = 2
     except (StackProblem, ElderGuildError, OSError) as problem:
         problems[""] = str(problem)
         status = 2
@@ -136,9 +141,9 @@ async def _moved(
 async def _store(config: GuildSettings) -> AsyncIterator[PostgresNextStore]:
     app_url, log_url = _urls(config)
     patient = config.database.model_copy(update={"command_timeout_s": config.jobs.switch_timeout_s})
-    database = await Database.open(app_url, patient, connections=config.index.embed_claims)
+    database = await _opened(app_url, patient, config.index.embed_claims)
     try:
-        log = await Database.open(log_url, config.database, connections=1)
+        log = await _opened(log_url, config.database, 1)
         try:
             yield PostgresNextStore(database, log)
         finally:
@@ -147,12 +152,22 @@ async def _store(config: GuildSettings) -> AsyncIterator[PostgresNextStore]:
         await database.close()
 
 
+async def _opened(url: str, numbers: DatabaseSettings, connections: int) -> Database:
+    try:
+        return await Database.open(url, numbers, connections=connections)
+    except (ValueError, RuntimeError) as error:  # no such URL; a role or a server that is no good
+        raise StackProblem(f"the database cannot be used: {error}") from error
+
+
 @asynccontextmanager
 async def _embedder(config: GuildSettings, *, load: bool) -> AsyncIterator[Embedder | None]:
     if not load:
         yield None
         return
-    embedder = await embedder_of(config, _chosen(config))
+    try:
+        embedder = await embedder_of(config, _chosen(config))
+    except EmbedderBroken as error:
+        raise StackProblem(f"the model cannot be used: {error}") from error
     try:
         yield embedder
     finally:
@@ -163,10 +178,12 @@ def _urls(config: GuildSettings) -> tuple[str, str]:
     """Of the application's and the log's role: as set, or of the local stack.
 
     Raises:
-        StackProblem: neither is there.
+        StackProblem: neither is there, or one URL alone.
     """
     if url := config.database_url.get_secret_value():
-        return url, config.log_database_url.get_secret_value()
+        if log_url := config.log_database_url.get_secret_value():
+            return url, log_url
+        raise StackProblem("DATABASE_URL is set: set GUILD_LOG_DATABASE_URL, too")
     folder = config.data_dir.resolve()
     stack = Stack.load(folder)
     if stack is None or not stack.running:

@@ -208,6 +208,37 @@ async def test_a_server_that_is_away_ends_the_run_with_a_sentence(world: World) 
     assert await world.store.model(GUILD) == SHIPPED
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("DATABASE_URL", "nonsense://", "the database cannot be used: invalid DSN"),
+        ("DATABASE_URL", "postgresql://a:b@127.0.0.1:1/c", "postgres is not available"),
+        ("GUILD_LOG_DATABASE_URL", "", "set GUILD_LOG_DATABASE_URL"),
+    ],
+)
+async def test_a_run_that_cannot_begin_says_why_in_a_sentence(
+    world: World, variable: str, value: str, says: str
+) -> None:
+    world.environment[variable] = value
+
+    status, report = await world.run("--dry-run")
+
+    assert status == 2
+    assert says in report["problems"][0]["reason"]
+
+
+async def test_a_database_that_is_not_there_ends_the_run_with_a_sentence(
+    world: World, fresh_database: PreparedDatabase
+) -> None:
+    server, _, _ = fresh_database.app_url.rpartition("/")
+    world.environment["DATABASE_URL"] = f"{server}/nothing"
+
+    status, report = await world.run("--dry-run")
+
+    assert status == 2
+    assert report["problems"][0]["reason"].startswith("the database refuses: ")
+
+
 async def test_a_guild_that_is_not_there_is_named(world: World) -> None:
     status, report = await world.run("--guild", "guild_nobody", "--dry-run")
 
