@@ -7,6 +7,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ CORPUS, QUERIES, QRELS = "corpus.jsonl", "queries.jsonl", "qrels"
 USUAL_SPLIT = "test"
 _MAX_ID = 400
 _BLOCK = 1 << 20
+_SHOWN = 40  # characters of a grade that is none
+_WHOLE = re.compile(r" *(-?[0-9]{1,6}) *")  # more digits are no grade but a mistake
 
 Judgements = dict[str, dict[str, int]]
 
@@ -68,11 +71,10 @@ class Dataset:
     def corpus(self) -> Iterator[CorpusDocument]:
         """Every document, in the file's order. Raises `DatasetProblem`."""
         for place, line in self._objects(CORPUS):
-            title = line.get("title") or ""
-            if not isinstance(title, str):
-                raise DatasetProblem(f"{place}: title is no text")
             yield CorpusDocument(
-                document_id=_text(place, line, "_id"), title=title, text=_text(place, line, "text")
+                document_id=_text(place, line, "_id"),
+                title=_text(place, line, "title") if line.get("title") else "",
+                text=_text(place, line, "text"),
             )
 
     def judgements(self) -> Judgements:
@@ -84,13 +86,14 @@ class Dataset:
                 parts = line.rstrip("\r\n").split("\t")
                 if len(parts) != 3:
                     raise DatasetProblem(f"{place}: not three fields with tabs between them")
-                query_id, document_id, grade = parts
-                if number == 1 and not _is_whole(grade):
+                query_id, document_id, said = parts
+                whole = _WHOLE.fullmatch(said)
+                if whole is None and number == 1 and said.strip().isalpha():
                     continue  # the names of the columns
-                if not _is_whole(grade):
-                    raise DatasetProblem(f"{place}: the grade {grade!r} is no whole number")
-                of_query = found.setdefault(query_id, {})
-                if of_query.setdefault(document_id, int(grade)) != int(grade):
+                if whole is None:
+                    raise DatasetProblem(f"{place}: the grade {said[:_SHOWN]!r} is no whole number")
+                grade = int(whole[1])
+                if found.setdefault(query_id, {}).setdefault(document_id, grade) != grade:
                     raise DatasetProblem(f"{place}: {document_id} has two grades for {query_id}")
         if not found:
             raise DatasetProblem(f"{self.folder / QRELS}: nothing is judged")
@@ -177,8 +180,9 @@ def _text(place: str, line: dict[str, Any], name: str) -> str:
     value = line.get(name)
     if not isinstance(value, str):
         raise DatasetProblem(f"{place}: {name} is missing or no text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(value[error.start]):04x}"
+        raise DatasetProblem(f"{place}: {name} has half a character, {half}") from error
     return value
-
-
-def _is_whole(text: str) -> bool:
-    return text.strip().removeprefix("-").isdecimal()

@@ -86,6 +86,19 @@ def test_without_a_test_split_all_are_used(tmp_path: Path) -> None:
         ("test", [*QRELS, "q1\td1\tyes"], "test.tsv:4: the grade 'yes' is no whole number"),
         ("test", [*QRELS, "q1\td1\t1"], "test.tsv:4: d1 has two grades for q1"),
         ("test", [QRELS[0]], "nothing is judged"),
+        ("test", ["q1\td1\t1.5"], "test.tsv:1: the grade '1.5' is no whole number"),
+        ("test", [*QRELS, "q1\td3\t" + "9" * 500], "test.tsv:4: the grade '999"),
+        ("test", [*QRELS, "q1\td3\t--1"], "test.tsv:4: the grade '--1' is no whole number"),
+        ("test", [*QRELS, "q1\td3\t"], "test.tsv:4: the grade '' is no whole number"),
+        (
+            "corpus",
+            ['{"_id": "a", "text": "\\ud800"}'],
+            r"jsonl:1: text has half a character, \ud800",
+        ),
+        ("corpus", ['{"_id": "a", "title": "\\udfff", "text": "x"}'], "jsonl:1: title has half"),
+        ("corpus", ['{"_id": "\\ud83d", "text": "x"}'], "corpus.jsonl:1: _id has half"),
+        ("corpus", ['{"_id": "a", "title": 1, "text": "x"}'], "jsonl:1: title is missing or no"),
+        ("queries", ['{"_id": "q1", "text": "\\ud800"}'], "queries.jsonl:1: text has half"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(
