@@ -33,6 +33,7 @@ def evaluate_command(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="a sample of so many queries")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="the texts are Markdown")] = False,
+    again: Annotated[bool, typer.Option("--again", help="send also what is confirmed")] = False,
     clean: Annotated[
         bool, typer.Option("--clean/--keep", help="delete the corpus afterwards, or leave it")
     ] = False,
@@ -41,8 +42,9 @@ def evaluate_command(
     """Measures a guild's search on questions whose right answers are known.
 
     Stores the corpus, waits until it is embedded, asks every question in each mode and prints
-    nDCG@10, recall@100 and MRR. A second run sends nothing again. Ends with 0 when all is well, 1
-    when some documents could not be stored, 2 when the run could not be finished.
+    nDCG@10, recall@100 and MRR. A second run sends nothing again, unless the guild lost it. Ends
+    with 0 when all is well, 1 when some documents could not be stored, 2 when the run could not be
+    finished.
 
     Example: guild evaluate --dataset sets/ours --limit 200 --json
     """
@@ -53,7 +55,7 @@ def evaluate_command(
     status = 0
     try:
         labels = Dataset(dataset, max_line_bytes=config.jobs.max_line_bytes, split=split)
-        plan = Plan(dataset=labels, markdown=markdown, limit=limit, clean=clean)
+        plan = Plan(dataset=labels, markdown=markdown, limit=limit, again=again, clean=clean)
         asyncio.run(_with_api(plan, config, result, console))
     except (StackProblem, ApiProblem, OSError) as problem:
         result.notes.append(str(problem))

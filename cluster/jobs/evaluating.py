@@ -5,14 +5,16 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
 
 from actors.rag.messages import SearchMode
 from actors.settings import GuildSettings
-from cluster.api import Api, Json
+from cluster.api import Api, ApiProblem, Json
 from cluster.jobs.asking import Asker
 from cluster.jobs.beir import CorpusDocument, Dataset, sample
 from cluster.jobs.journal import Entry, Journal
@@ -25,6 +27,7 @@ from cluster.jobs.waiting import until_searchable
 KIND = "evaluation"
 _MAX_TITLE = 500
 _PAGE = 200
+_PROBED = 5
 
 _MODES = (SearchMode.LEXICAL, SearchMode.DENSE, SearchMode.HYBRID)
 
@@ -36,11 +39,13 @@ class Plan:
     Attributes:
         markdown: whether the texts of the corpus are Markdown, with headings to cut at.
         limit: of the queries; None is all.
+        again: whether what the guild has confirmed is sent nevertheless.
     """
 
     dataset: Dataset
     markdown: bool = False
     limit: int | None = None
+    again: bool = False
     clean: bool = False
 
 
@@ -80,8 +85,8 @@ async def evaluate(
 ) -> None:
     """Brings the corpus in, waits until it is embedded, asks everything, and counts.
 
-    What the guild has of the corpus is not sent again. The corpus has a tag and a prefix of its
-    own, by its content; searches are filtered by that tag.
+    What the guild has of the corpus is not sent again, unless some of it turns out to be gone. The
+    corpus has a tag and a prefix of its own, by its content; searches are filtered by that tag.
 
     Args:
         plan: what is measured.
@@ -104,6 +109,9 @@ async def evaluate(
     with Journal(config.jobs.state_dir / "evaluate", await api.guild_id(), tag) as journal:
         result.notes.extend(journal.notes)
         sender = Sender(api, journal, result.corpus, config.jobs)
+        if not plan.again and await _is_stale(journal, api):
+            result.notes.append("the guild has lost what it had confirmed: all of it is sent again")
+            plan = replace(plan, again=True)
         await _store(plan, sender, journal, result, (tag, prefix), config, console)
         _note_absent(judged, journal, prefix, result)
         await until_searchable(api, sender.position, config.jobs, console)
@@ -112,6 +120,20 @@ async def evaluate(
         if plan.clean:
             await _clean(api, journal, result.corpus, config)
     result.corpus.complete = True
+
+
+async def _is_stale(journal: Journal, api: Api) -> bool:
+    """Whether the guild lacks one of a few documents that it has confirmed."""
+    for entry in islice(journal.entries(), _PROBED):
+        try:
+            kept = await api.get(f"/rag/documents/{entry.document_id}")
+        except ApiProblem as problem:
+            if problem.status == HTTPStatus.NOT_FOUND:
+                return True
+            raise
+        if kept.body["status"] == "deleted":
+            return True
+    return False
 
 
 async def _store(
@@ -133,7 +155,7 @@ async def _store(
                 report.skipped += 1
                 continue
             known = journal.get(prepared.body["external_id"])
-            if known is not None and known.digest == prepared.digest:
+            if not plan.again and known is not None and known.digest == prepared.digest:
                 report.unchanged += 1
                 if report.seen % _PAGE == 0:
                     await asyncio.sleep(0)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from actors.settings import JobSettings
-from cluster.api import Api
+from cluster.api import Api, ApiProblem
 from cluster.jobs.journal import Journal
 from cluster.jobs.report import Report
 from cluster.jobs.sender import Prepared, Sender, delete_all
@@ -92,6 +92,21 @@ async def test_a_document_that_changed_since_is_deleted_nevertheless(
 
     report = await sent(api, journal, document("a.md", "changed by somebody"))
     assert report.updated == 1
+
+
+async def test_a_document_is_there_until_it_is_deleted(api: Api, journal: Journal) -> None:
+    await sent(api, journal, document("a.md"))
+    (known,) = journal.entries()
+    path = f"/rag/documents/{known.document_id}"
+
+    there = (await api.get(path)).body
+    await delete_all(api, journal, [known], Report(errors_listed=1), NUMBERS)
+    gone = (await api.get(path)).body["status"]
+    with pytest.raises(ApiProblem) as raised:
+        await api.get("/rag/documents/doc_00000000000000000000000000")
+
+    assert (there["version"], there["status"], gone) == (known.version, "active", "deleted")
+    assert raised.value.status == 404
 
 
 async def test_the_guild_is_named_by_the_token(api: Api) -> None:

@@ -80,6 +80,39 @@ async def test_a_second_run_only_asks_and_cleans_when_it_is_told_to(
     assert all(kept["deleted"] for kept in guild.documents.values())
 
 
+@pytest.mark.parametrize(("forgotten", "counts"), [(True, (3, 0, 0)), (False, (0, 1, 2))])
+async def test_what_the_guild_lost_is_noticed_and_sent_again(
+    guild: DocumentsGuild,
+    dataset: Dataset,
+    config: GuildSettings,
+    forgotten: bool,
+    counts: tuple[int, int, int],
+) -> None:
+    first = await run(guild, Plan(dataset=dataset), config)
+    if forgotten:
+        guild.documents.clear()
+    else:
+        next(iter(guild.documents.values()))["deleted"] = True
+
+    second = await run(guild, Plan(dataset=dataset), config)
+
+    corpus = second.corpus
+    assert second.measures == first.measures
+    assert (corpus.created, corpus.updated, corpus.unchanged) == counts
+    assert "the guild has lost what it had confirmed: all of it is sent again" in second.notes
+
+
+async def test_all_is_sent_again_where_that_is_asked_for(
+    guild: DocumentsGuild, dataset: Dataset, config: GuildSettings
+) -> None:
+    await run(guild, Plan(dataset=dataset), config)
+
+    again = await run(guild, Plan(dataset=dataset, again=True), config)
+
+    assert (again.corpus.created, again.corpus.unchanged) == (0, 3)
+    assert len(guild.names()) == 6
+
+
 async def test_a_sample_is_asked_in_each_mode_about_this_corpus_alone(
     guild: DocumentsGuild, dataset: Dataset, config: GuildSettings
 ) -> None:
