@@ -7,7 +7,6 @@ All of it twice: quietly, and while a member of the pool is killed at once and e
 
 pairs        documents that were written and looked for
 killed       members of the pool whose process was gone after it
-
 stale        answers that do not hold what they were asked to know
 resurrected  answers that hold what was deleted before they were asked
 ms           from the answer to the write to the answer of the search that holds it

@@ -156,6 +156,15 @@ class Dataset:
             raise DatasetProblem(f"{path}: cannot be read: {error.strerror}") from error
 
 
+def relevant(judged: Judgements) -> Judgements:
+    """The documents that answer a query; queries that none answers are left out."""
+    right = {
+        query_id: {name: grade for name, grade in grades.items() if grade > 0}
+        for query_id, grades in judged.items()
+    }
+    return {query_id: grades for query_id, grades in right.items() if grades}
+
+
 def sample(queries: dict[str, str], limit: int | None) -> dict[str, str]:
     """At most so many of them: the same ones each time, wherever they stand in the file."""
     if limit is None or limit >= len(queries):

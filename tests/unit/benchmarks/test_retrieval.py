@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from actors.embedding.identity import SHIPPED
 from actors.index.passage import Vector
@@ -37,25 +36,6 @@ def collection(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        (["a", "b"], 1.0),
-        (["b", "a"], (1 + 2 / np.log2(3)) / (2 + 1 / np.log2(3))),
-        (["x", "y"], 0.0),
-        ([], 0.0),
-    ],
-)
-def test_ndcg_is_linear_in_the_grade(found: list[str], expected: float) -> None:
-    assert retrieval.ndcg(found, {"a": 2, "b": 1}) == pytest.approx(expected)
-
-
-def test_more_answers_than_places_can_still_be_perfect() -> None:
-    grades = {str(number): 1 for number in range(30)}
-
-    assert retrieval.ndcg(list(grades)[:10], grades) == pytest.approx(1)
-
-
 def test_a_collection_is_measured_by_its_judged_questions(tmp_path: Path) -> None:
     vectors = OneDirection(tmp_path)
 
@@ -79,3 +59,13 @@ def test_a_set_that_nobody_knows_is_held_against_its_own_legs() -> None:
     goals = {goal.name: goal.met for goal in retrieval.goals({"mine": figures})}
 
     assert goals == {"mine_over_legs": False, "mean_over_legs": False}
+
+
+def test_a_set_that_was_to_be_measured_and_was_not_does_not_meet_its_goals() -> None:
+    goals = list(retrieval.goals({}, ["scifact"]))
+
+    assert [(goal.name, goal.measured, goal.met) for goal in goals] == [
+        ("scifact_ndcg_at_10", None, False),
+        ("scifact_over_legs", None, False),
+        ("mean_over_legs", None, False),
+    ]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.jobs.beir import CorpusDocument, Dataset, DatasetProblem, sample
+from cluster.jobs.beir import CorpusDocument, Dataset, DatasetProblem, relevant, sample
 
 CORPUS = ['{"_id": "d1", "title": "Disk", "text": "full"}', "", '{"_id": "d2", "text": "pool"}']
 QUERIES = ['{"_id": "q1", "text": "disk"}', '{"_id": "unjudged", "text": ""}']
@@ -122,6 +122,12 @@ def test_a_part_that_is_missing_and_a_split_that_is_not_there_are_named(tmp_path
     (tmp_path / "queries.jsonl").unlink()
     with pytest.raises(DatasetProblem, match=r"there is no queries\.jsonl"):
         read(tmp_path)
+
+
+def test_queries_that_nothing_answers_are_not_relevant() -> None:
+    judged = {"q1": {"d1": 2, "d2": 0}, "q2": {"d1": 0}, "q3": {"d1": -1}}
+
+    assert relevant(judged) == {"q1": {"d1": 2}}
 
 
 def test_another_corpus_has_another_digest(tmp_path: Path) -> None:

@@ -37,6 +37,29 @@ def test_only_the_first_ten_count_for_ndcg_and_the_first_hundred_for_recall() ->
     assert means["mrr"] == pytest.approx((1 / 11 + 1 / 101) / 2)
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (["a", "b"], 1.0),
+        (["b", "a"], (1 + 2 / math.log2(3)) / (2 + 1 / math.log2(3))),
+        (["x", "y"], 0.0),
+        ([], 0.0),
+    ],
+)
+def test_ndcg_is_linear_in_the_grade(found: list[str], expected: float) -> None:
+    means = measure({"q1": {"a": 2, "b": 1}}, {"q1": found})
+
+    assert means["ndcg@10"] == pytest.approx(expected)
+
+
+def test_more_answers_than_places_can_still_be_perfect() -> None:
+    grades = {str(number): 1 for number in range(30)}
+
+    means = measure({"q1": grades}, {"q1": list(grades)[:10]})
+
+    assert means["ndcg@10"] == pytest.approx(1)
+
+
 def test_nothing_asked_is_nothing_found() -> None:
     assert measure({"q1": {"a": 1}}, {}) == {"ndcg@10": 0.0, "recall@100": 0.0, "mrr": 0.0}
 
