@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.vectors import __main__ as command
 from benchmarks.vectors import kept, sentences, sources
 from benchmarks.vectors.model import DIMENSION, Matrix
 
@@ -87,6 +88,20 @@ def test_too_few_sentences_are_an_error_that_says_so() -> None:
 def test_data_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(sources.NoData, match="retrieval"):
         sources.corpora(tmp_path)
+
+
+def test_without_data_the_command_ends_with_two_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("GUILD_EVAL_DATA", raising=False)
+    cache = tmp_path / "cache"
+
+    statuses = [command.main([], cache), command.main(["--data", str(tmp_path)], cache)]
+
+    said = capsys.readouterr().err.splitlines()
+    assert statuses == [2, 2]
+    assert all(line.startswith("data set not present: ") for line in said)
+    assert not cache.exists()
 
 
 def test_documentation_and_docstrings_of_packages_are_read_but_no_licences(tmp_path: Path) -> None:
