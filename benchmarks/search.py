@@ -95,7 +95,7 @@ async def run(own: argparse.Namespace, options: Options) -> Report:
     return Report(
         results=results,
         goals=goals(results),
-        notes=_notes(told),
+        notes=("rates are searches a second; the clients run in a process of their own",),
         settings={
             "documents": count,
             "queries": len(sentences.queries),
@@ -164,13 +164,6 @@ def _contender(peer: Peer, within: Within, seconds: float) -> Contender:
         return found
 
     return turn
-
-
-def _notes(told: Mapping[str, object]) -> tuple[str, ...]:
-    notes = ["rates are searches a second; the clients run in a process of their own"]
-    if told.get("asked_by") == "text":
-        notes.append("ours is asked by text, which it embeds: its API takes no vector yet")
-    return tuple(notes)
 
 
 def _arguments() -> tuple[argparse.Namespace, list[str]]:

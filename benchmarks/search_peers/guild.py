@@ -1,8 +1,4 @@
-"""Ours: the whole stack as ``cluster.up`` starts it, signed in, over HTTP.
-
-While the API does not take vectors, sentences are sent as text and embedded by the stack, for
-documents and queries alike; `settings` says ``asked_by: text`` then.
-"""
+"""Ours: the whole stack as ``cluster.up`` starts it, signed in, over HTTP, vectors given."""
 
 import asyncio
 import time
@@ -35,9 +31,8 @@ async def guild(data: Sentences, folder: Path) -> AsyncIterator[WebPeer]:
     """Starts a stack, stores the documents and waits until all are searchable."""
     with local_stack.started(folder / "guild") as stack:
         token = _SignedIn(stack)
-        by_vector = await asyncio.to_thread(_takes_vectors, stack, token(), data)
         begun = time.perf_counter()
-        await _filled(stack, token, data, by_vector)
+        await _filled(stack, token, data)
         stored = time.perf_counter() - begun
         await _indexed(stack, token, len(data.texts))
         searchable = time.perf_counter() - begun
@@ -47,11 +42,10 @@ async def guild(data: Sentences, folder: Path) -> AsyncIterator[WebPeer]:
         yield WebPeer(
             port,
             guild_wire.SEARCH,
-            bodies=lambda within: _bodies(data, within, by_vector),
+            bodies=lambda within: _bodies(data, within),
             rows_of=guild_wire.rows_of,
             token=token,
             settings={
-                "asked_by": "vector" if by_vector else "text",
                 "guild_stored_per_s": round(len(data.texts) / stored, 1),
                 "guild_searchable_per_s": round(len(data.texts) / searchable, 1),
             },
@@ -76,33 +70,14 @@ class _SignedIn:
         return str(answer.raise_for_status().json()["access_token"])
 
 
-def _takes_vectors(stack: Stack, token: str, data: Sentences) -> bool:
-    """Whether the API accepts a vector, asked with one search; 422 says no."""
-    answer = httpx.post(
-        f"{stack.api_url}{guild_wire.SEARCH}",
-        content=guild_wire.search_by_vector(data.queries[0], None),
-        headers=_headers(token),
-        timeout=_TIMEOUT_S,
-    )
-    if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
-        return False
-    answer.raise_for_status()
-    return True
-
-
-async def _filled(stack: Stack, token: _SignedIn, data: Sentences, by_vector: bool) -> None:
+async def _filled(stack: Stack, token: _SignedIn, data: Sentences) -> None:
     slots = asyncio.Semaphore(_BATCHES_AT_ONCE)
     async with httpx.AsyncClient(base_url=stack.api_url, timeout=_TIMEOUT_S) as http:
         http.headers.update(_headers(await asyncio.to_thread(token)))
 
         async def send(begin: int) -> None:
             documents = [
-                guild_wire.document(
-                    row,
-                    data.texts[row],
-                    data.tags_of(row),
-                    data.vectors[row] if by_vector else None,
-                )
+                guild_wire.document(row, data.texts[row], data.tags_of(row), data.vectors[row])
                 for row in range(begin, min(begin + _BATCH, len(data.texts)))
             ]
             async with slots:
@@ -149,10 +124,8 @@ async def _indexed(stack: Stack, token: _SignedIn, count: int) -> None:
     raise RuntimeError(f"the index is not complete: {said[:500]}")
 
 
-def _bodies(data: Sentences, within: Within, by_vector: bool) -> list[bytes]:
-    if by_vector:
-        return [guild_wire.search_by_vector(query, within.tag) for query in data.queries]
-    return [guild_wire.search_by_text(text, within.tag) for text in data.asked]
+def _bodies(data: Sentences, within: Within) -> list[bytes]:
+    return [guild_wire.search(query, within.tag) for query in data.queries]
 
 
 def _headers(token: str) -> dict[str, str]:

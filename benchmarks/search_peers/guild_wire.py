@@ -15,14 +15,11 @@ BATCH = "/api/v1/rag/documents:batch"
 INDEX = "/api/v1/rag/index"
 
 
-def search_by_vector(vector: Matrix, tag: str | None) -> bytes:
+def search(vector: Matrix, tag: str | None) -> bytes:
     """The body of a search with the caller's vector."""
-    return _search({"vector": encoded(vector)}, tag)
-
-
-def search_by_text(text: str, tag: str | None) -> bytes:
-    """The body of a search that we embed ourselves."""
-    return _search({"query": text}, tag)
+    filters = {} if tag is None else {"filters": {"tags": [tag]}}
+    asked = {"vector": encoded(vector), "mode": "dense", "top_k": TOP}
+    return orjson.dumps({**asked, **filters})
 
 
 def batch(documents: Sequence[dict[str, Any]]) -> bytes:
@@ -30,26 +27,17 @@ def batch(documents: Sequence[dict[str, Any]]) -> bytes:
     return orjson.dumps({"documents": documents})
 
 
-def document(
-    row: int, text: str, tags: Sequence[str], vector: Matrix | None = None
-) -> dict[str, Any]:
+def document(row: int, text: str, tags: Sequence[str], vector: Matrix) -> dict[str, Any]:
     """One document; its row is its external id."""
-    body: dict[str, Any] = {
+    return {
         "external_id": str(row),
         "content": text,
         "content_type": "text/plain",
         "tags": list(tags),
+        "vector": {"model": MODEL_ID, "values": encoded(vector)},
     }
-    if vector is not None:
-        body["vector"] = {"model": MODEL_ID, "values": encoded(vector)}
-    return body
 
 
 def rows_of(reply: bytes) -> list[int]:
     """The rows that a reply names."""
     return [int(hit["external_id"]) for hit in orjson.loads(reply)["hits"]]
-
-
-def _search(asked: dict[str, Any], tag: str | None) -> bytes:
-    filters = {} if tag is None else {"filters": {"tags": [tag]}}
-    return orjson.dumps({**asked, "mode": "dense", "top_k": TOP, **filters})

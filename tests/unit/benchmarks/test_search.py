@@ -11,7 +11,7 @@ from benchmarks.search import BARE, CHROMA, OURS, goals
 from benchmarks.search_peers import Within, exact, guild_wire
 from benchmarks.search_peers.asking import packed, post, unpacked
 from benchmarks.search_peers.web import decoded, encoded
-from benchmarks.vectors.model import MODEL_ID
+from benchmarks.vectors.model import DIMENSION, MODEL_ID
 from serve_app.schemas.rag import DocumentsIn, HitView, SearchIn
 
 POINTS = np.eye(4, dtype=np.float32)
@@ -80,7 +80,7 @@ def test_a_vector_survives_its_text() -> None:
 
 
 def test_a_search_by_vector_names_the_tag_and_the_mode() -> None:
-    body = orjson.loads(guild_wire.search_by_vector(QUERY[0], "one-percent"))
+    body = orjson.loads(guild_wire.search(QUERY[0], "one-percent"))
 
     assert body == {
         "vector": encoded(QUERY[0]),
@@ -90,15 +90,17 @@ def test_a_search_by_vector_names_the_tag_and_the_mode() -> None:
     }
 
 
-def test_the_gateway_reads_what_a_search_by_text_says() -> None:
-    asked = SearchIn.model_validate_json(guild_wire.search_by_text("disk full", "one-percent"))
+def test_the_gateway_reads_what_a_search_says() -> None:
+    vector = np.full(DIMENSION, DIMENSION**-0.5, np.float32)
 
-    assert (asked.query, asked.mode, asked.top_k) == ("disk full", "dense", 10)
+    asked = SearchIn.model_validate_json(guild_wire.search(vector, "one-percent"))
+
+    assert (asked.query, asked.mode, asked.top_k) == (None, "dense", 10)
     assert asked.filters.tags == ("one-percent",)
 
 
 def test_the_gateway_reads_a_batch_and_its_hits_name_the_rows() -> None:
-    sent = guild_wire.batch([guild_wire.document(7, "the disk is full", ["ten-percent"])])
+    sent = guild_wire.batch([guild_wire.document(7, "the disk is full", ["ten-percent"], QUERY[0])])
     hit = {"external_id": "7"}
 
     (document,) = DocumentsIn.model_validate_json(sent).documents
