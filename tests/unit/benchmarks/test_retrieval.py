@@ -1,6 +1,5 @@
 """The figures of ranking, and the bars they are held against."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from actors.embedding.identity import SHIPPED
 from actors.index.passage import Vector
 from benchmarks import retrieval
 from benchmarks.runbooks import Vectors
+from tests.fixtures.labelled import write_parts
 
 
 class OneDirection(Vectors):
@@ -27,13 +27,8 @@ def collection(folder: Path) -> Path:
         {"_id": "empty", "title": "", "text": ""},
     ]
     queries = [{"_id": "1", "text": "slow disk"}, {"_id": "2", "text": "nobody judged this"}]
-    (folder / "qrels").mkdir(parents=True)
-    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)))
-    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
-    (folder / "qrels" / "test.tsv").write_text(
-        "query-id\tcorpus-id\tscore\n1\tslow\t2\n1\tqueue\t1\n1\tfull\t0\n"
-    )
-    return folder
+    judged = [("1", "slow", 2), ("1", "queue", 1), ("1", "full", 0)]
+    return write_parts(folder, corpus, queries, judged)
 
 
 def test_a_collection_is_measured_by_its_judged_questions(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """A run of an evaluation: the corpus once, every question in each mode, the corpus gone after."""
 
 import io
-import json
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,12 @@ from cluster.jobs.evaluating import Evaluation, Plan, evaluate
 from cluster.jobs.report import Report
 from cluster.problem import StackProblem
 from tests.fixtures.documents_guild import DocumentsGuild
+from tests.fixtures.labelled import write_parts
 
 SILENT = Console(file=io.StringIO())
 TEXTS = {"d1": "disk full", "d2": "disk", "d3": "pool", "d4": ""}
 QUERIES = {"q1": "disk full", "q2": "pool"}
-RIGHT = [("q1", "d2"), ("q2", "d3"), ("q2", "d4")]
+RIGHT = [("q1", "d2", 1), ("q2", "d3", 1), ("q2", "d4", 1)]
 
 
 @pytest.fixture
@@ -33,13 +33,10 @@ def config(tmp_path: Path) -> GuildSettings:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    folder = tmp_path / "set"
-    (folder / "qrels").mkdir(parents=True)
-    for name, texts in (("corpus", TEXTS), ("queries", QUERIES)):
-        lines = (json.dumps({"_id": one, "text": text}) for one, text in texts.items())
-        (folder / f"{name}.jsonl").write_text("\n".join(lines))
-    lines = (f"{query}\t{document}\t1" for query, document in RIGHT)
-    (folder / "qrels" / "test.tsv").write_text("\n".join(lines))
+    corpus, queries = (
+        [{"_id": name, "text": text} for name, text in texts.items()] for texts in (TEXTS, QUERIES)
+    )
+    folder = write_parts(tmp_path / "set", corpus, queries, RIGHT)
     return Dataset(folder, max_line_bytes=1_000)
 
 
