@@ -584,6 +584,11 @@ class IndexSettings(_Section):
     removals_timeout_s: float = Field(
         default=1.0, gt=0, description="then a search says that it may be stale"
     )
+    max_ahead: int = Field(
+        default=2_000,
+        ge=1,
+        description="sources of others that were read and are not stored yet, with their texts",
+    )
     snapshot_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()) / f"guild-index-{os.getuid()}",
         description="where the members of this node keep their indexes; nobody else may enter it",

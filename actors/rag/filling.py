@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection
 
 from actors.embedding.identity import ModelIdentity
+from actors.rag.ahead import Ahead
 from actors.rag.dense_backlog import DenseBacklogs
 from actors.rag.holding import Holding
 from actors.rag.indexes import Indexes
@@ -24,6 +25,7 @@ class Filling:
         indexes: what is filled.
         models: of the indexes.
         dense: hears what waits for a vector.
+        ahead: what the indexes were told and the rows do not say yet.
         changing: held by whoever changes an index.
         snapshots: where a start may begin; None: always at the rows.
         settings: sizes.
@@ -36,6 +38,7 @@ class Filling:
         indexes: Indexes,
         models: Models,
         dense: DenseBacklogs,
+        ahead: Ahead,
         changing: asyncio.Lock,
         snapshots: Snapshots | None,
         settings: IndexSettings,
@@ -45,6 +48,7 @@ class Filling:
         self._indexes = indexes
         self._models = models
         self._dense = dense
+        self._ahead = ahead
         self._changing = changing
         self._snapshots = snapshots
         self._settings = settings
@@ -107,7 +111,8 @@ class Filling:
         while after is not None:
             async with self._changing:
                 page = await self._store.page(guild_id, after, self._settings.load_page, model)
-                for shard, loaded in self._holding.divided(page).items():
+                fresh = self._ahead.not_older(guild_id, page)
+                for shard, loaded in self._holding.divided(fresh).items():
                     if shard in shards:
                         await self._indexes.put(ShardKey(guild_id, shard), loaded, visible=False)
                         self._dense.note_old(guild_id, loaded, epoch)

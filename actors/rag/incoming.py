@@ -7,6 +7,7 @@ from actors import events
 from actors.events import StoredEvent
 from actors.index.passage import Passage
 from actors.rag import domain, projection
+from actors.rag.ahead import Ahead
 from actors.rag.domain import Indexed
 from actors.rag.store import Loaded, RagStore
 from actors.runtime.message import GuildId, Position
@@ -63,64 +64,61 @@ class Incoming:
     """Own events say which rows to read; the others' are applied as they will be stored.
 
     So a task is found at the position of its creation, and not only when the router has brought it
-    to the RAG pool. A source that has left and come back is read again: the rows may be ahead of
-    the events, never behind.
+    to the RAG pool. A row that the projection has not brought up to what was read here is left
+    alone. A source that has left and come back is read again: the rows may be ahead of the events.
 
     Args:
         store: what the projection has stored.
         rows: what is to be found, with the vectors that it is to be found by.
+        ahead: what was read here and is not stored yet.
         settings: sizes.
     """
 
-    def __init__(self, store: RagStore, rows: Rows, settings: IndexSettings) -> None:
+    def __init__(self, store: RagStore, rows: Rows, ahead: Ahead, settings: IndexSettings) -> None:
         self._store = store
         self._rows = rows
+        self._ahead = ahead
         self._settings = settings
 
     async def read(self, guild_id: GuildId, batch: Sequence[StoredEvent]) -> Changes:
-        """What these events of one guild change."""
+        """What these events of one guild change; a repeat says the same."""
         own = {
             event.payload.source_id: event.position
             for event in batch
             if isinstance(event.payload, events.DocumentIndexed | events.DocumentDeleted)
         }
-        ahead, present = await self._ahead(guild_id, batch)
-        others = {event.aggregate_id: event.position for event in batch}
-        wanted = own.keys() | present
+        others = [event for event in batch if event.type.startswith(_OTHERS)]
+        present = await self._project(guild_id, others, own)
+        touched = own.keys() | {event.aggregate_id for event in others}
+        ahead = self._ahead.known(guild_id, touched)
+        wanted = (own.keys() | present) - ahead.keys()
         loaded = await self._rows(guild_id, wanted) if wanted else []
         gone = wanted - {source.source_id for source, _ in loaded}
         for source_id, source in ahead.items():
             if source.removed:
                 gone.add(source_id)
             else:
-                loaded.append((domain.searchable(source), self._passages_of(source, batch)))
-        return Changes(loaded, gone, others | own)
+                loaded.append((domain.searchable(source), self._passages_of(source)))
+        positions = {event.aggregate_id: event.position for event in batch}
+        return Changes(loaded, gone, positions | own)
 
-    async def _ahead(
-        self, guild_id: GuildId, batch: Sequence[StoredEvent]
-    ) -> tuple[dict[str, Indexed], set[str]]:
-        """The sources as the projection will store them, and those it has stored already."""
-        ahead: dict[str, Indexed] = {}
-        present: set[str] = set()
-        for event in batch:
-            if not event.type.startswith(_OTHERS):
-                continue
+    async def _project(
+        self, guild_id: GuildId, others: Sequence[StoredEvent], own: Collection[str]
+    ) -> Collection[str]:
+        """Notes what the projection will store; which of these sources have a row by now."""
+        ids = {event.aggregate_id for event in others} | self._ahead.known(guild_id, own).keys()
+        rows = await self._store.sources(guild_id, sorted(ids)) if ids else {}
+        self._ahead.stored(guild_id, rows)
+        for event in others:
             source_id = event.aggregate_id
-            before = ahead.get(source_id) or await self._store.source(guild_id, source_id)
-            after = projection.project(before, event, self._settings.max_source_chars)
+            before = self._ahead.of(guild_id, source_id) or rows.get(source_id)
+            after = projection.ahead(before, event, self._settings.max_source_chars)
             if after is not None:
-                ahead[source_id] = after
-            elif before is not None and source_id not in ahead:
-                present.add(source_id)
-        return ahead, present - ahead.keys()
+                self._ahead.note(guild_id, after)
+        return rows.keys()
 
-    def _passages_of(self, source: Indexed, batch: Sequence[StoredEvent]) -> list[Passage]:
-        at = next(
-            event.occurred_at
-            for event in reversed(batch)
-            if event.aggregate_id == source.source_id and event.aggregate_version == source.version
-        )
+    def _passages_of(self, source: Indexed) -> list[Passage]:
         return [
             domain.passage_of(chunk)
-            for chunk in domain.chunks(source, self._settings.chunk_max_words, at)
+            for chunk in domain.chunks(source, self._settings.chunk_max_words, source.changed_at)
         ]

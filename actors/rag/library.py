@@ -14,6 +14,7 @@ from actors.errors import DependencyUnavailable, ElderGuildError, StaleIndex
 from actors.events import StoredEvent
 from actors.index.guild import GuildIndex
 from actors.rag import projection, verifying
+from actors.rag.ahead import Ahead
 from actors.rag.dense_backlog import DenseBacklogs
 from actors.rag.filling import Filling
 from actors.rag.holding import Holding
@@ -27,6 +28,7 @@ from actors.rag.store import Loaded, RagStore
 from actors.runtime.message import GuildId, Position
 from actors.settings import IndexSettings
 from actors.storage.frontier import Frontier
+from actors.storage.unread import TooMany
 
 _log = structlog.get_logger("elders_guild.rag")
 _T = TypeVar("_T")
@@ -65,7 +67,8 @@ class Library:
         self._log = log
         self._settings = settings
         self._snapshots = snapshots
-        self._incoming = Incoming(store, self._rows, settings)
+        self._ahead = Ahead(settings.max_ahead, settings.max_removals)
+        self._incoming = Incoming(store, self._rows, self._ahead, settings)
         self._models = Models(model)
         self._indexes = Indexes(settings, self._models)
         self._dense = DenseBacklogs()
@@ -87,6 +90,7 @@ class Library:
             self._indexes,
             self._models,
             self._dense,
+            self._ahead,
             self._changing,
             snapshots,
             settings,
@@ -187,10 +191,13 @@ class Library:
         """Ids of the sources that have left by now and that the indexes may still hold.
 
         Raises:
-            DependencyUnavailable: the log cannot be asked, or the indexes are not loaded yet.
+            DependencyUnavailable: the log cannot be asked, the indexes are not loaded yet, or they
+                or the rows are too far behind.
         """
         if self._frontier is None:
             raise DependencyUnavailable("the index")
+        if not self._ahead.complete:
+            raise TooMany("what the projection has missed")
         gone: defaultdict[GuildId, set[str]] = defaultdict(set)
         for one in await self._log.mentions(
             self._frontier, projection.REMOVALS, self._settings.max_removals

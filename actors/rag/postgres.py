@@ -70,13 +70,17 @@ class PostgresRagStore:
 
     async def source(self, guild_id: GuildId, source_id: str) -> Indexed | None:
         """See `RagStore.source`."""
+        return (await self.sources(guild_id, [source_id])).get(source_id)
+
+    async def sources(self, guild_id: GuildId, source_ids: Sequence[str]) -> Mapping[str, Indexed]:
+        """See `RagStore.sources`."""
         async with self._database.read(guild_id) as tx:
-            row = await tx.fetchrow(
-                f"{sql.SOURCE}, body FROM sources WHERE guild_id = $1 AND source_id = $2",
+            rows = await tx.fetch(
+                f"{sql.SOURCE}, body FROM sources WHERE guild_id = $1 AND source_id = ANY($2)",
                 guild_id,
-                source_id,
+                list(source_ids),
             )
-        return None if row is None else _indexed(row)
+        return {row["source_id"]: _indexed(row) for row in rows}
 
     async def text(self, guild_id: GuildId, source_id: str, version: int) -> str | None:
         """See `RagStore.text`."""

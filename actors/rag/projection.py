@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from actors import events
-from actors.events import AlertSummary, StoredEvent
+from actors.events import AlertSummary, SourceType, StoredEvent
 from actors.rag.domain import MAX_NAMES, MAX_TITLE, Indexed
 
 _HIDDEN_STATUS = frozenset({"deleted", "archived", "inactive"})
@@ -50,6 +50,37 @@ def project(before: Indexed | None, event: StoredEvent, max_chars: int) -> Index
         title=after.title[:MAX_TITLE],
         body=body,
         version=event.aggregate_version,
+        changed_at=event.occurred_at,
+    )
+
+
+def ahead(before: Indexed | None, event: StoredEvent, max_chars: int) -> Indexed | None:
+    """As `project`, for who reads an event before the projection: what it may not know yet is gone.
+
+    The projection has nothing to do where it is told of the end of something unknown. Who hears of
+    it earlier must remember that, or the row that is still to come brings the source back.
+    """
+    after = project(before, event, max_chars)
+    if before is not None or after is not None:
+        return after
+    match event.payload:
+        case events.KnowledgeDeleted():
+            return _gone("knowledge", event)
+        case events.TaskDeleted():
+            return _gone("task", event)
+        case _:
+            return None
+
+
+def _gone(kind: SourceType, event: StoredEvent) -> Indexed:
+    return Indexed(
+        source_id=event.aggregate_id,
+        type=kind,
+        version=event.aggregate_version,
+        title="",
+        body="",
+        status="deleted",
+        removed=True,
         changed_at=event.occurred_at,
     )
 

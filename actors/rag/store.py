@@ -80,6 +80,10 @@ class RagStore(Protocol):
 
     async def source(self, guild_id: GuildId, source_id: str) -> Indexed | None: ...
 
+    async def sources(self, guild_id: GuildId, source_ids: Sequence[str]) -> Mapping[str, Indexed]:
+        """Those of these sources that there are, removed ones among them, by id; as `source`."""
+        ...
+
     async def text(self, guild_id: GuildId, source_id: str, version: int) -> str | None:
         """The text that the passages of that version were cut from, where it is still kept."""
         ...
