@@ -575,6 +575,9 @@ class IndexSettings(_Section):
     tail_hurry_s: float = Field(default=0.01, gt=0, description="poll while a search waits for it")
     max_results: int = Field(default=100, ge=1)
     position_wait_s: float = Field(default=0.5, ge=0)
+    ahead_timeout_s: float = Field(
+        default=1.0, gt=0, description="reading what a search waits for out of turn"
+    )
     max_position_wait_s: float = Field(
         default=10.0, ge=0, description="what a search may ask for instead"
     )

@@ -13,7 +13,7 @@ from actors.rag.store import Loaded, RagStore
 from actors.runtime.message import GuildId, Position
 from actors.settings import IndexSettings
 from actors.storage.frontier import Frontier
-from actors.storage.log import Advance, Page
+from actors.storage.log import Advance
 from actors.storage.unread import Mention
 
 Rows = Callable[[GuildId, Collection[str]], Awaitable[list[Loaded]]]
@@ -29,10 +29,8 @@ class Log(Protocol):
         """Everything visible behind each frontier."""
         ...
 
-    async def ahead(
-        self, guild_id: GuildId, frontier: Frontier, upto: Position, limit: int
-    ) -> Page:
-        """What one guild has at or below ``upto`` that the frontier does not cover."""
+    async def ahead(self, guild_id: GuildId, frontier: Frontier, limit: int) -> Advance:
+        """What is visible of one guild behind the frontier; that of the answer is this guild's."""
         ...
 
     async def mentions(

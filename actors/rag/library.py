@@ -21,6 +21,7 @@ from actors.rag.holding import Holding
 from actors.rag.incoming import Incoming, Log
 from actors.rag.indexes import Indexes
 from actors.rag.models import Models
+from actors.rag.out_of_turn import OutOfTurn
 from actors.rag.placement import Layout, ShardKey
 from actors.rag.rebuilding import Rebuilding
 from actors.rag.snapshots import Snapshots
@@ -95,7 +96,7 @@ class Library:
             snapshots,
             settings,
         )
-        self._removed_ahead: set[Position] = set()
+        self._out_of_turn = OutOfTurn(log, self._apply, settings)
         self._waiting = 0
         self._hurry = asyncio.Event()
 
@@ -202,7 +203,7 @@ class Library:
         for one in await self._log.mentions(
             self._frontier, projection.REMOVALS, self._settings.max_removals
         ):
-            if one.position not in self._removed_ahead:
+            if not self._out_of_turn.took_out(one.position):
                 gone[one.guild_id].add(projection.source_id_of(one.aggregate_id))
         return {guild_id: frozenset(ids) for guild_id, ids in gone.items()}
 
@@ -232,9 +233,11 @@ class Library:
         patience_s = self._settings.position_wait_s if timeout_s is None else timeout_s
         if await self._waited(lambda: self._has(guild_id, wanted, dense), patience_s):
             return
-        ahead = not self._covers(wanted) and await self._fetch_ahead(guild_id, wanted)
-        if ahead and not (dense and not self._dense.has(guild_id, wanted)):
-            return
+        tail = self._frontier
+        if tail is not None and not self._covers(guild_id, wanted):
+            await self._out_of_turn.read(guild_id, tail, wanted)
+            if self._has(guild_id, wanted, dense):
+                return
         reached = self.dense_position(guild_id) if dense else self.position
         raise StaleIndex(str(wanted), str(reached))
 
@@ -331,6 +334,7 @@ class Library:
     async def close(self) -> None:
         """Ends the index threads; running work is finished."""
         self._rebuilding.stop()
+        self._out_of_turn.stop()
         await self._indexes.close()
 
     async def _tend(self, guild_id: GuildId) -> None:
@@ -354,10 +358,11 @@ class Library:
         return found
 
     def _has(self, guild_id: GuildId, wanted: Position, dense: bool) -> bool:
-        return self._covers(wanted) and (not dense or self._dense.has(guild_id, wanted))
+        return self._covers(guild_id, wanted) and (not dense or self._dense.has(guild_id, wanted))
 
-    def _covers(self, wanted: Position) -> bool:
-        return self._frontier is not None and self._frontier.covers(wanted)
+    def _covers(self, guild_id: GuildId, wanted: Position) -> bool:
+        tail = self._frontier is not None and self._frontier.covers(wanted)
+        return tail or self._out_of_turn.covers(guild_id, wanted)
 
     async def _waited(self, done: Callable[[], bool], patience_s: float) -> bool:
         if done():
@@ -371,23 +376,6 @@ class Library:
             return False
         finally:
             self._waiting -= 1
-        return True
-
-    async def _fetch_ahead(self, guild_id: GuildId, wanted: Position) -> bool:
-        """Applies what the guild wrote up to ``wanted`` before its turn; False: it is too much.
-
-        Vectors come with it from the database, so both legs are exact for it.
-        """
-        frontier = self._frontier
-        if frontier is None or wanted.epoch != frontier.upto.epoch:
-            return False
-        page = await self._log.ahead(guild_id, frontier, wanted, self._settings.tail_batch)
-        if page.full or not page.events or page.events[-1].position.xid < wanted.xid:
-            return False  # the last: nobody has written that position
-        await self._apply(guild_id, page.events)
-        self._removed_ahead.update(
-            event.position for event in page.events if event.type in projection.REMOVALS
-        )
         return True
 
     async def _apply(self, guild_id: GuildId, batch: Sequence[StoredEvent]) -> None:
@@ -434,7 +422,7 @@ class Library:
             self._dense.swapped(guild_id, source_ids, waiting, self.position.epoch)
 
     async def _advance(self, frontier: Frontier) -> None:
-        self._removed_ahead = {one for one in self._removed_ahead if not frontier.covers(one)}
+        self._out_of_turn.passed(frontier)
         async with self._advanced:
             self._frontier = frontier
             self._advanced.notify_all()

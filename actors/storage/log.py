@@ -45,26 +45,21 @@ ORDER BY events.xid, events.seq
 LIMIT $3
 """  # noqa: S608  # constants only
 
-_READ_OF_GUILD = f"""
-SELECT {_COLUMNS} FROM events
-WHERE guild_id = $1 AND (xid, seq) > ($2::text::xid8, $3) AND (xid, seq) <= ($4::text::xid8, $5)
-ORDER BY events.xid, events.seq
-LIMIT $6
-"""  # noqa: S608  # constants only
-
 # Behind a frontier: what its holes have come to hold, and what is above it.
 _READ_BEHIND = f"""
 SELECT {_COLUMNS} FROM (
     (SELECT events.* FROM unnest($4::text[], $5::bigint[]) AS hole(xid, seq)
-     JOIN events ON events.xid = hole.xid::xid8 AND events.seq > hole.seq
+     JOIN events ON events.xid = hole.xid::xid8 AND events.seq > hole.seq {{within}}
      ORDER BY events.xid, events.seq LIMIT $3)
     UNION ALL
-    (SELECT * FROM events WHERE (xid, seq) > ($1::text::xid8, $2)
+    (SELECT * FROM events WHERE (xid, seq) > ($1::text::xid8, $2) {{within}}
      ORDER BY events.xid, events.seq LIMIT $3)
 ) AS events
 ORDER BY events.xid, events.seq
 LIMIT $3
 """  # noqa: S608  # constants only
+_OF_ALL = _READ_BEHIND.format(within="")
+_OF_GUILD = _READ_BEHIND.format(within="AND events.guild_id = $6")
 
 # A page and the snapshot it was read in, as one statement. The snapshot is there without a page.
 _WITH_SNAPSHOT = """
@@ -73,7 +68,8 @@ FROM (SELECT) AS always LEFT JOIN ({page}) AS page ON true
 ORDER BY page.xid::xid8, page.seq
 """
 _READ_ABOVE_AT_ONCE = _WITH_SNAPSHOT.format(page=_READ_ABOVE)
-_READ_BEHIND_AT_ONCE = _WITH_SNAPSHOT.format(page=_READ_BEHIND)
+_READ_BEHIND_AT_ONCE = _WITH_SNAPSHOT.format(page=_OF_ALL)
+_READ_OF_GUILD_AT_ONCE = _WITH_SNAPSHOT.format(page=_OF_GUILD)
 
 _SNAPSHOT = "SELECT pg_current_snapshot()::text"
 
@@ -148,9 +144,22 @@ class LogReader:
             snapshot = Snapshot.parse(await tx.fetchval(_SNAPSHOT))
             return [await advance(tx, frontier, snapshot, limit) for frontier in frontiers]
 
+    async def ahead(self, guild_id: GuildId, frontier: Frontier, limit: int) -> Advance:
+        """What is visible of one guild behind the frontier, at most ``limit`` lines of it.
+
+        The frontier of the answer speaks of this guild alone.
+        """
+        place = [*_behind(frontier, limit), guild_id]
+        return await self._page(_READ_OF_GUILD_AT_ONCE, place, frontier, limit)
+
     async def _advance_one(self, frontier: Frontier, limit: int) -> Advance:
         query = _READ_BEHIND_AT_ONCE if frontier.holes else _READ_ABOVE_AT_ONCE
-        rows = await self._database.fetch_across_guilds(query, *_place(frontier, limit))
+        return await self._page(query, _place(frontier, limit), frontier, limit)
+
+    async def _page(
+        self, query: str, place: Sequence[Any], frontier: Frontier, limit: int
+    ) -> Advance:
+        rows = await self._database.fetch_across_guilds(query, *place)
         snapshot = Snapshot.parse(rows[0]["snapshot"])
         if rows[0]["xid"] is None:
             rows = []
@@ -171,18 +180,6 @@ class LogReader:
             events, unreadable = _sorted_out(await decoded(tx, rows))
         end = _position(rows[-1], self._database.epoch) if rows else after
         return Page(events, unreadable, end, full=len(rows) == limit)
-
-    async def ahead(
-        self, guild_id: GuildId, frontier: Frontier, upto: Position, limit: int
-    ) -> Page:
-        """What one guild has at or below ``upto`` that the frontier does not cover."""
-        after = frontier.settled
-        places = (str(after.xid), after.seq, str(upto.xid), upto.seq)
-        async with self._database.across_guilds() as tx:
-            rows = await tx.fetch(_READ_OF_GUILD, guild_id, *places, limit)
-            found, unreadable = _sorted_out(await decoded(tx, rows))
-        events = [event for event in found if not frontier.covers(event.position)]
-        return Page(events, unreadable, upto, full=len(rows) == limit)
 
     async def mentions(
         self, frontier: Frontier, types: Collection[str], limit: int
@@ -231,18 +228,21 @@ async def advance(tx: Transaction, frontier: Frontier, snapshot: Snapshot, limit
         snapshot: of this transaction.
         limit: lines of the log.
     """
-    query = _READ_BEHIND if frontier.holes else _READ_ABOVE
+    query = _OF_ALL if frontier.holes else _READ_ABOVE
     rows = await tx.fetch(query, *_place(frontier, limit))
     return _advanced(frontier, rows, await decoded(tx, rows), snapshot, limit, tx.epoch)
 
 
 def _place(frontier: Frontier, limit: int) -> list[Any]:
-    """The arguments of a statement that reads behind it."""
-    arguments: list[Any] = [str(frontier.upto.xid), frontier.upto.seq, limit]
-    if frontier.holes:
-        arguments.append([str(hole.xid) for hole in frontier.holes])
-        arguments.append([hole.seq for hole in frontier.holes])
-    return arguments
+    """The arguments of a statement that reads behind it; one without holes looks into none."""
+    place = _behind(frontier, limit)
+    return place if frontier.holes else place[:3]
+
+
+def _behind(frontier: Frontier, limit: int) -> list[Any]:
+    upto, holes = frontier.upto, frontier.holes
+    starts = [str(hole.xid) for hole in holes], [hole.seq for hole in holes]
+    return [str(upto.xid), upto.seq, limit, *starts]
 
 
 def _advanced(

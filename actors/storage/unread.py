@@ -8,9 +8,17 @@ from actors.runtime.message import GuildId, Position
 from actors.storage.database import Transaction
 from actors.storage.frontier import Frontier
 
+# What the holes have come to hold, and what is above them: what was read stays unread.
 _OF_TYPES = """
-SELECT guild_id, aggregate_id, xid::text AS xid, seq FROM events
-WHERE (xid, seq) > ($1::text::xid8, $2) AND type = ANY($3)
+SELECT guild_id, aggregate_id, xid::text AS xid, seq FROM (
+    (SELECT events.* FROM unnest($5::text[], $6::bigint[]) AS hole(xid, seq)
+     JOIN events ON events.xid = hole.xid::xid8 AND events.seq > hole.seq
+     WHERE events.type = ANY($3)
+     ORDER BY events.xid, events.seq LIMIT $4)
+    UNION ALL
+    (SELECT * FROM events WHERE (xid, seq) > ($1::text::xid8, $2) AND type = ANY($3)
+     ORDER BY events.xid, events.seq LIMIT $4)
+) AS events
 ORDER BY events.xid, events.seq
 LIMIT $4
 """
@@ -43,11 +51,19 @@ async def mentions(
     Raises:
         TooMany: the limit was reached, so there may be more.
     """
-    settled = frontier.settled
-    rows = await tx.fetch(_OF_TYPES, str(settled.xid), settled.seq, list(types), limit)
+    upto, holes = frontier.upto, frontier.holes
+    rows = await tx.fetch(
+        _OF_TYPES,
+        str(upto.xid),
+        upto.seq,
+        list(types),
+        limit,
+        [str(hole.xid) for hole in holes],
+        [hole.seq for hole in holes],
+    )
     if len(rows) == limit:
         raise TooMany("what the reader has missed")
-    found = [
+    return [
         Mention(
             GuildId(row["guild_id"]),
             row["aggregate_id"],
@@ -55,4 +71,3 @@ async def mentions(
         )
         for row in rows
     ]
-    return [one for one in found if not frontier.covers(one.position)]

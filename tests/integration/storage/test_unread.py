@@ -1,0 +1,88 @@
+"""What a reader that is behind is told before it gets there."""
+
+import asyncpg
+import pytest
+
+from actors.storage import unread
+from actors.storage.frontier import Frontier
+from actors.storage.log import BEGINNING, LogReader
+from actors.storage.unread import TooMany
+from tests.fixtures.services import PreparedDatabase
+from tests.fixtures.storage import append, new_guild, opened
+
+pytestmark = pytest.mark.integration
+
+_TYPE = "sage.incident.acknowledged"
+
+
+async def test_what_was_read_behind_a_hole_is_not_looked_at_again(
+    fresh_database: PreparedDatabase,
+) -> None:
+    guild, other = await new_guild(fresh_database), await new_guild(fresh_database)
+    async with opened(fresh_database.app_url) as app, opened(fresh_database.log_url) as across:
+        reader = LogReader(across)
+        async with app.transaction(guild) as slow:
+            await append(slow, guild, "inc_slow", count=2)
+            async with app.transaction(guild) as fast:
+                await append(fast, guild, "inc_fast", count=5)
+            [read] = await reader.advance([Frontier.at(BEGINNING)], 100)
+            while_open = await reader.mentions(read.frontier, [_TYPE], 3)
+        async with app.transaction(other) as late:
+            await append(late, other, "inc_late")
+
+        mentioned = await reader.mentions(read.frontier, [_TYPE], 4)
+        ahead = await reader.ahead(guild, read.frontier, 3)
+        nothing = await reader.mentions(read.frontier, ["sage.task.deleted"], 3)
+        with pytest.raises(TooMany):
+            await reader.mentions(read.frontier, [_TYPE], 3)
+
+    assert while_open == nothing == []
+    assert [one.aggregate_id for one in mentioned] == ["inc_slow", "inc_slow", "inc_late"]
+    assert [event.aggregate_id for event in ahead.events] == ["inc_slow", "inc_slow"]
+    assert (ahead.full, ahead.frontier.holes) == (False, ())
+    assert all(ahead.frontier.covers(one.position) for one in mentioned)
+
+
+async def test_a_guild_is_read_ahead_page_by_page_and_nothing_twice(
+    fresh_database: PreparedDatabase,
+) -> None:
+    guild, other = await new_guild(fresh_database), await new_guild(fresh_database)
+    async with opened(fresh_database.app_url) as app, opened(fresh_database.log_url) as across:
+        reader = LogReader(across)
+        for number in range(5):
+            for one in (guild, other):
+                async with app.transaction(one) as tx:
+                    await append(tx, one, f"inc_{number}")
+
+        pages = [await reader.ahead(guild, Frontier.at(BEGINNING), 2)]
+        while pages[-1].full:
+            pages.append(await reader.ahead(guild, pages[-1].frontier, 2))
+        after = await reader.ahead(guild, pages[-1].frontier, 2)
+
+    seen = [event.aggregate_id for page in pages for event in page.events]
+    assert seen == [f"inc_{number}" for number in range(5)]
+    assert {event.guild_id for page in pages for event in page.events} == {guild}
+    assert after.events == []
+
+
+async def test_what_is_asked_by_every_search_uses_the_index(
+    fresh_database: PreparedDatabase,
+) -> None:
+    guild = await new_guild(fresh_database)
+    async with opened(fresh_database.app_url) as app:
+        for number in range(100):
+            async with app.transaction(guild) as tx:
+                await append(tx, guild, f"inc_{number}", count=40)
+    admin = await asyncpg.connect(fresh_database.admin_url)
+    await admin.execute("ANALYZE events")
+    await admin.close()
+
+    connection = await asyncpg.connect(fresh_database.log_url)
+    rows = await connection.fetch(
+        f"EXPLAIN {unread._OF_TYPES}", "1000000", 0, ["sage.task.deleted"], 100, ["1", "2"], [0, 3]
+    )
+    await connection.close()
+
+    plan = "\n".join(row[0] for row in rows)
+    assert plan.count("Index Scan using events_default_xid_seq_idx") == 2
+    assert "Seq Scan" not in plan
