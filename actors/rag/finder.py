@@ -1,6 +1,5 @@
 """The asking half of the RAG sage: search, evidence, answers."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -38,6 +37,7 @@ from actors.rag.shards import Gathered, Shards
 from actors.rag.store import RagStore
 from actors.runtime.message import GuildId, Handlers, Position
 from actors.runtime.peers import Peers
+from actors.runtime.together import together
 from actors.settings import IndexSettings
 
 _log = structlog.get_logger("elders_guild.rag")
@@ -115,7 +115,7 @@ class Finder:
         lines: evidence.Lines | ShardEvidence
         missing = 0
         if self._shards.whole:
-            meaning, left = await asyncio.gather(
+            meaning, left = await together(
                 meant, self._one.brought_up(guild_id, query.min_position)
             )
             hidden = left.source_ids
@@ -212,7 +212,7 @@ class Finder:
 
     async def _hits(self, query: Search, given: Meaning | None = None) -> SearchHits:
         guild_id, dense_alone = query.context.caller.guild_id, query.mode is SearchMode.DENSE
-        meaning, left = await asyncio.gather(
+        meaning, left = await together(
             self._meaning(query, given, self._library.model(guild_id)),
             self._one.brought_up(
                 guild_id, query.min_position, dense=query.dense_too, wait_s=query.wait_s

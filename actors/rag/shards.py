@@ -16,6 +16,7 @@ from actors.rag.library import Library, NotHere
 from actors.rag.placement import Layout, Place
 from actors.runtime.message import GuildId, Message
 from actors.runtime.peers import Peers
+from actors.runtime.together import together
 from actors.settings import IndexSettings
 
 _log = structlog.get_logger("elders_guild.rag")
@@ -83,7 +84,7 @@ class Shards:
         """
         deadline = time.monotonic() + self._settings.gather_timeout_s + patience_s
         spare_s = self._settings.gather_timeout_s / 2  # so that another holder has time, too
-        answers = await asyncio.gather(
+        answers = await together(
             *(
                 self._one(guild_id, shard, here, message, deadline, spare_s)
                 for shard in range(self._layout.shards)

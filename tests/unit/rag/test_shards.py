@@ -11,7 +11,7 @@ import structlog
 import structlog.testing
 
 from actors import metrics
-from actors.errors import DependencyUnavailable, StaleIndex
+from actors.errors import DependencyUnavailable, StaleIndex, ValidationError
 from actors.rag import indexes as indexes_module
 from actors.rag.messages import (
     Ask,
@@ -19,10 +19,13 @@ from actors.rag.messages import (
     Filters,
     FindEvidence,
     GetIndexStatus,
+    GetShardStatus,
+    IndexStatus,
     Search,
     SearchHits,
     SearchMode,
 )
+from actors.rag.shards import Shards
 from actors.runtime.message import Position
 from actors.settings import IndexSettings
 from tests.fixtures.rag_builders import DISK, GUILD, OTHER_GUILD, context, number, store_document
@@ -324,6 +327,24 @@ async def test_every_shard_reaches_the_position_or_none_is_shown(world: World) -
         await world.search("disk", min_position=Position(9, 1))
 
     assert stored.unwrap().document_id in {hit.id for hit in found.hits}
+
+
+async def test_a_refused_question_leaves_no_shard_at_work(world: World) -> None:
+    world.peers.silent = set(NAMES[1:])
+    shards = Shards(world.members[0].library, world.peers, world.settings)
+    before = asyncio.all_tasks()
+
+    async def refuse(_: int) -> IndexStatus:
+        raise ValidationError("text", "is blank")
+
+    with pytest.raises(ValidationError):
+        await shards.gather(
+            GUILD,
+            refuse,
+            lambda shard: GetShardStatus(context=context(), shard=shard, shards=shards.count),
+        )
+
+    assert asyncio.all_tasks() == before
 
 
 async def test_the_least_position_of_the_shards_is_the_answers(world: World) -> None:
