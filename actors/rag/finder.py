@@ -113,12 +113,12 @@ class Finder:
         model = self._library.model(guild_id)
         meant = meaning_or_none(self._embedder, asked.meaning, query.context, timeout_s, model)
         lines: evidence.Lines | ShardEvidence
-        missing = 0
+        missing, stale = 0, False
         if self._shards.whole:
             meaning, left = await together(
                 meant, self._one.brought_up(guild_id, query.min_position)
             )
-            hidden = left.source_ids
+            hidden, stale = left.source_ids, not left.known
             lines = await self._library.ask(
                 guild_id,
                 lambda index: evidence.gather(
@@ -127,7 +127,8 @@ class Finder:
             )
         else:
             gathered = await self._evidence(query, await meant)
-            lines, missing = merging.evidence(gathered.parts, query.limit), gathered.missing
+            lines = merging.evidence(gathered.parts, query.limit)
+            missing, stale = gathered.missing, lines.stale
         best, steps = await self._runbook(guild_id, lines.runbooks)
         return EvidenceFound(
             similar=lines.similar,
@@ -135,6 +136,7 @@ class Finder:
             open_work=lines.open_work,
             runbook=best,
             steps=steps,
+            stale=stale,
             partial=missing > 0,
             missing_shards=missing,
         )
@@ -180,6 +182,7 @@ class Finder:
             citations=tuple(citations),
             abstained=not citations,
             retrieved=found.hits,
+            stale=found.stale,
             partial=found.partial,
             missing_shards=found.missing_shards,
         )

@@ -80,6 +80,7 @@ def evidence(parts: Sequence[ShardEvidence], limit: int) -> ShardEvidence:
         similar=_lines((part.similar for part in parts), limit),
         runbooks=_lines((part.runbooks for part in parts), limit),
         open_work=_lines((part.open_work for part in parts), limit),
+        stale=any(part.stale for part in parts),
     )
 
 

@@ -281,6 +281,7 @@ class EvidenceFound:
         open_work: tasks that are neither done nor cancelled.
         runbook: the best runbook with strong evidence.
         steps: what that runbook says to do; empty without one.
+        stale: as in `SearchHits`.
         partial: some of the index did not answer in time.
         missing_shards: how many of its shards.
     """
@@ -290,6 +291,7 @@ class EvidenceFound:
     open_work: tuple[Evidence, ...] = ()
     runbook: Evidence | None = None
     steps: tuple[RunbookStep, ...] = ()
+    stale: bool = False
     partial: bool = False
     missing_shards: int = 0
 
@@ -346,6 +348,7 @@ class Answer:
         text: the quotes, one a line; empty where ``abstained``.
         abstained: the evidence is too thin to say anything.
         retrieved: the passages that were looked at, best first.
+        stale: as in `SearchHits`.
         partial: some of the index did not answer in time.
         missing_shards: how many of its shards.
     """
@@ -355,6 +358,7 @@ class Answer:
     citations: tuple[Citation, ...]
     abstained: bool
     retrieved: tuple[Hit, ...]
+    stale: bool = False
     partial: bool = False
     missing_shards: int = 0
 
@@ -466,6 +470,7 @@ class ShardEvidence:
     similar: tuple[Evidence, ...]
     runbooks: tuple[Evidence, ...]
     open_work: tuple[Evidence, ...]
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

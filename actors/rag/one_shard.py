@@ -98,7 +98,10 @@ class OneShard:
 
         lines = await self._library.ask(guild_id, work, query.shard)
         return ShardEvidence(
-            similar=lines.similar, runbooks=lines.runbooks, open_work=lines.open_work
+            similar=lines.similar,
+            runbooks=lines.runbooks,
+            open_work=lines.open_work,
+            stale=not left.known,
         )
 
     async def status(self, query: GetShardStatus) -> IndexStatus:

@@ -369,6 +369,7 @@ class AnswerView(View):
     citations: tuple[CitationView, ...]
     abstained: bool
     retrieved: tuple[HitView, ...]
+    stale: bool
     partial: bool
     missing_shards: int
 

@@ -300,9 +300,14 @@ async def test_without_the_log_a_search_says_that_it_may_be_stale(rag: Rag) -> N
     rag.log.away = True
 
     hits = await rag.pool.ask(search("rotated log files"))
+    evidence = await rag.pool.ask(
+        FindEvidence(context=context(), incident_id="inc_1", title="", alert_names=("DiskFull",))
+    )
+    answer = await rag.pool.ask(Ask(context=context(), question="Which log files are removed?"))
 
     assert hits.hits
-    assert hits.stale
+    assert evidence.runbooks
+    assert (hits.stale, evidence.stale, answer.stale) == (True, True, True)
 
 
 async def test_an_index_that_has_missed_too_many_removals_says_so(rag: Rag) -> None:

@@ -347,6 +347,19 @@ async def test_a_refused_question_leaves_no_shard_at_work(world: World) -> None:
     assert asyncio.all_tasks() == before
 
 
+async def test_what_no_shard_can_ask_of_the_log_is_said_in_every_answer(world: World) -> None:
+    await world.fill(12)
+    world.log.away = True
+    pool = world.members[0].pool
+
+    answer = await pool.ask(Ask(context=context(), question="Rotate the log files?"))
+    evidence = await pool.ask(
+        FindEvidence(context=context(), incident_id="inc_1", title="rotate log files")
+    )
+
+    assert (answer.stale, evidence.stale) == (True, True)
+
+
 async def test_the_least_position_of_the_shards_is_the_answers(world: World) -> None:
     await world.fill()
     await world.one.pool.ask(store_document(DISK, external_id="late"))

@@ -361,6 +361,7 @@ async def test_what_shards_did_not_answer_is_said_with_every_answer() -> None:
             citations=(),
             abstained=True,
             retrieved=(),
+            stale=True,
             partial=True,
             missing_shards=2,
         )
@@ -388,4 +389,5 @@ async def test_what_shards_did_not_answer_is_said_with_every_answer() -> None:
 
     said = [(one.json()["partial"], one.json()["missing_shards"]) for one in replies]
     assert said == [(True, 2)] * 3
+    assert replies[1].json()["stale"]
     assert replies[2].json()["shards"] == 4
