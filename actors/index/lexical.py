@@ -87,7 +87,7 @@ class LexicalLeg:
 
     def terms(self, text: str) -> list[str]:
         """The distinct terms of a query, in order of appearance."""
-        return list(dict.fromkeys(self._analyzer.analyze(terms.expand(text))))
+        return terms.distinct(self._analyzer, text)
 
     def rarity(self, wanted: Iterable[str]) -> dict[str, float]:
         """Inverse document frequency of each term; never negative."""

@@ -31,6 +31,11 @@ def analyzer() -> tantivy.TextAnalyzer:
     )
 
 
+def distinct(analysed_by: tantivy.TextAnalyzer, text: str) -> list[str]:
+    """The distinct terms of a text, in order of appearance; ``analysed_by`` is an `analyzer`."""
+    return list(dict.fromkeys(analysed_by.analyze(expand(text))))
+
+
 def humps(identifier: str) -> list[str]:
     """The words of a CamelCase identifier: ``KubeAPIDown`` → ``Kube``, ``API``, ``Down``."""
     return _HUMP.findall(identifier)

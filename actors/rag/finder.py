@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -9,8 +10,8 @@ from actors import floats
 from actors.embedding.identity import ModelIdentity
 from actors.errors import DependencyUnavailable, ElderGuildError, ValidationError
 from actors.events import Evidence, RunbookStep
+from actors.index import terms
 from actors.index.guild import share_of_dense
-from actors.index.lexical import LexicalLeg
 from actors.rag import answers, evidence, merging, runbook
 from actors.rag.embedder import Embedder, Meaning, meaning_or_none
 from actors.rag.library import Library
@@ -65,7 +66,6 @@ class Finder:
         self._settings = settings
         self._shards = Shards(library, peers, settings)
         self._one = OneShard(library, settings)
-        self._words: LexicalLeg | None = None
 
     def handlers(self) -> Handlers:
         """Which method answers which message."""
@@ -167,8 +167,8 @@ class Finder:
             )
         else:
             found, rarity = await self._gathered(search, weigh=True)
-            words = self._words = self._words or LexicalLeg()
-            quotes = await self._library.run(lambda: self._quotes(words.terms, rarity, found.hits))
+            words = partial(terms.distinct, terms.analyzer())
+            quotes = await self._library.run(lambda: self._quotes(words, rarity, found.hits))
         texts = {
             (quote.hit.id, quote.hit.version): await self._store.text(
                 guild_id, quote.hit.id, quote.hit.version
@@ -200,18 +200,7 @@ class Finder:
                 passages=0,
                 dense_pending=0,
             )
-        guild_id = query.context.caller.guild_id
-        sources, passages, pending = await self._library.ask(
-            guild_id, lambda index: (len(index), index.passages, index.without_vector)
-        )
-        return IndexStatus(
-            state="ready",
-            position=self._library.position,
-            dense_position=self._library.dense_position(guild_id),
-            sources=sources,
-            passages=passages,
-            dense_pending=pending,
-        )
+        return await self._one.status(GetShardStatus(context=query.context, shard=0, shards=1))
 
     async def _hits(self, query: Search, given: Meaning | None = None) -> SearchHits:
         guild_id, dense_alone = query.context.caller.guild_id, query.mode is SearchMode.DENSE
@@ -383,11 +372,11 @@ class Finder:
 
     def _quotes(
         self,
-        terms: Callable[[str], Sequence[str]],
+        words: Callable[[str], Sequence[str]],
         rarity: Mapping[str, float],
         hits: Sequence[Hit],
     ) -> tuple[answers.Quote, ...]:
-        coverage = answers.coverage_of(terms, rarity)
+        coverage = answers.coverage_of(words, rarity)
         if not answers.grounded(hits, coverage):
             return ()
         return answers.quotes(hits, coverage, self._settings.answer_quotes)
