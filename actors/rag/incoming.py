@@ -50,7 +50,7 @@ class Changes(NamedTuple):
     Attributes:
         loaded: sources with their passages, as they are now.
         gone: ids of sources that have left.
-        positions: of the last event about each source.
+        positions: of the first event about each source: behind it the source may wait already.
     """
 
     loaded: Sequence[Loaded]
@@ -81,15 +81,15 @@ class Incoming:
     async def read(self, guild_id: GuildId, batch: Sequence[StoredEvent]) -> Changes:
         """What these events of one guild change; a repeat says the same."""
         own = {
-            event.payload.source_id: event.position
+            event.payload.source_id
             for event in batch
             if isinstance(event.payload, events.DocumentIndexed | events.DocumentDeleted)
         }
         others = [event for event in batch if event.type.startswith(_OTHERS)]
         present = await self._project(guild_id, others, own)
-        touched = own.keys() | {event.aggregate_id for event in others}
+        touched = own | {event.aggregate_id for event in others}
         ahead = self._ahead.known(guild_id, touched)
-        wanted = (own.keys() | present) - ahead.keys()
+        wanted = own.union(present) - ahead.keys()
         loaded = await self._rows(guild_id, wanted) if wanted else []
         gone = wanted - {source.source_id for source, _ in loaded}
         for source_id, source in ahead.items():
@@ -97,8 +97,10 @@ class Incoming:
                 gone.add(source_id)
             else:
                 loaded.append((domain.searchable(source), self._passages_of(source)))
-        positions = {event.aggregate_id: event.position for event in batch}
-        return Changes(loaded, gone, positions | own)
+        positions = {
+            projection.source_id_of(event.aggregate_id): event.position for event in reversed(batch)
+        }
+        return Changes(loaded, gone, positions)
 
     async def _project(
         self, guild_id: GuildId, others: Sequence[StoredEvent], own: Collection[str]

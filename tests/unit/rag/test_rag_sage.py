@@ -488,3 +488,16 @@ async def test_the_backlog_stops_asking_when_nothing_waits(rag: Rag) -> None:
 
     assert not worked
     assert len(rag.embedder.asked) == asked
+
+
+async def test_what_was_written_twice_before_it_is_read_waits_since_the_first(rag: Rag) -> None:
+    first = await rag.pool.ask_outcome(store_document(DISK))
+    await rag.pool.ask(store_document(QUEUE))
+
+    while await rag.library.catch_up():
+        pass
+
+    reached = rag.library.dense_position(GUILD)
+    assert first.position is not None
+    assert reached is not None
+    assert reached < first.position
