@@ -1,5 +1,6 @@
 """One ranking out of two. Pure."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ _DEPTH = 20
 _EVEN = 0.35  # flatness at which both legs are believed alike
 _SHARPNESS = 2.5
 _LEAST, _MOST = 0.5, 0.9
+_FAR_LEAST, _FAR_MOST = 0.1, 0.95  # and with what a guild has learnt
 
 Scores = npt.NDArray[np.float32]
 
@@ -68,6 +70,19 @@ def dense_weight(lexical: Scores) -> float:
     odds = (flatness / _EVEN) ** _SHARPNESS
     share: float = odds / (1 + odds)
     return min(_MOST, max(_LEAST, share))
+
+
+def biased(share: float, bias: float) -> float:
+    """The share of the dense leg with what a guild has learnt added to its log-odds.
+
+    Args:
+        share: above 0 and below 1.
+        bias: above 0: more by meaning; 0 changes nothing.
+    """
+    if bias == 0:
+        return share
+    odds = share / (1 - share) * math.exp(bias)
+    return min(_FAR_MOST, max(_FAR_LEAST, odds / (1 + odds)))
 
 
 def fuse(legs: Legs, weight: float) -> Scores:

@@ -326,6 +326,7 @@ class GuildIndex:
         limit: int,
         lexical: bool = True,
         dense_weight: float | None = None,
+        bias: float = 0.0,
     ) -> Findings:
         """The best passages for a text.
 
@@ -337,10 +338,11 @@ class GuildIndex:
             lexical: False leaves the lexical leg out.
             dense_weight: share of the dense leg where both are asked; None: see
                 `fusion.dense_weight`.
+            bias: of that, see `share_of_dense`.
         """
         proposed = self._propose(text, vector, selection, limit, lexical)
         slots, by_words, by_meaning = proposed.slots, proposed.by_words, proposed.by_meaning
-        weight = share_of_dense(proposed.legs, lexical, vector is not None, dense_weight)
+        weight = share_of_dense(proposed.legs, lexical, vector is not None, dense_weight, bias)
         scores = fusion.fuse(proposed.legs, weight)
         best = np.argsort(-scores, kind="stable")[:limit]
         words, meaning = _standings(by_words), _standings(by_meaning)
@@ -435,7 +437,9 @@ class GuildIndex:
         return self._passages[slot].with_vector(self._dense.vector(slot))
 
 
-def share_of_dense(legs: Legs, lexical: bool, dense: bool, wanted: float | None = None) -> float:
+def share_of_dense(
+    legs: Legs, lexical: bool, dense: bool, wanted: float | None = None, bias: float = 0.0
+) -> float:
     """The share of the dense leg in the scores of a search.
 
     Args:
@@ -443,10 +447,13 @@ def share_of_dense(legs: Legs, lexical: bool, dense: bool, wanted: float | None 
         lexical: whether the lexical leg was asked.
         dense: whether the dense leg was.
         wanted: where both were; None: see `fusion.dense_weight`.
+        bias: what the guild has learnt, see `fusion.biased`; says nothing where ``wanted`` does.
     """
     if not (lexical and dense):
         return float(not lexical)
-    return fusion.dense_weight(legs.lexical) if wanted is None else wanted
+    if wanted is not None:
+        return wanted
+    return fusion.biased(fusion.dense_weight(legs.lexical), bias)
 
 
 def _nothing() -> Ranking:
