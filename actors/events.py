@@ -327,7 +327,11 @@ class IncidentUpdated(Payload):
 @event_type("sage.incident.resolved")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentResolved(Payload):
-    """It is over. ``resolved_by`` is a principal, or ``source`` when every alert ended."""
+    """It is over. ``resolved_by`` is a principal, or ``source`` when every alert ended.
+
+    Attributes:
+        helped: ids of the sources in its dossier that helped to resolve it.
+    """
 
     incident_id: str
     title: str

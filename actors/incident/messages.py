@@ -407,13 +407,18 @@ class Communicate(IncidentCommand[Incident]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveIncident(IncidentCommand[Incident]):
-    """Any open status → resolved. A repeat changes nothing."""
+    """Any open status → resolved. A repeat changes nothing.
+
+    Attributes:
+        helped: ids of sources in its dossier that helped; search learns from them.
+    """
 
     resolution: str
     root_cause: str = ""
     resolution_steps: tuple[str, ...] = ()
     prevention: str = ""
     lessons_learned: str = ""
+    helped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,7 +107,7 @@ class IncidentSage:
             AssessIncident: self._by(lifecycle.assess),
             RespondIncident: self._by(lifecycle.respond),
             Communicate: self._by(lifecycle.communicate),
-            ResolveIncident: self._by(lifecycle.resolve),
+            ResolveIncident: self.resolve,
             ReopenIncident: self._by(lifecycle.reopen),
             CloseIncident: self._by(lifecycle.waive_review),
             DraftReview: self.draft_review,
@@ -145,6 +145,17 @@ class IncidentSage:
         incident_id = IncidentId(self._new_id("inc"))
         decided = editing.create(command, incident_id, self._now())
         return await self._committed(command, None, decided)
+
+    async def resolve(self, command: ResolveIncident) -> Incident:
+        """Any open status → resolved; what helped must be in the dossier."""
+        guild_id = command.context.caller.guild_id
+        before = await self._store.get(guild_id, command.incident_id)
+        check_version(before, command.expected_version)
+        decided = lifecycle.resolve(before, command, self._now())
+        if command.helped and decided[1]:
+            shown = await self._store.dossier(guild_id, command.incident_id)
+            dossier.check_shown(shown, command.helped)
+        return await self._committed(command, before, decided)
 
     def _by(
         self, decide: Callable[[Incident, CommandT, datetime], Decided]

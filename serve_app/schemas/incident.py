@@ -168,13 +168,18 @@ class CommunicateIn(Strict):
 
 
 class ResolveIn(Strict):
-    """How it ended."""
+    """How it ended.
+
+    Attributes:
+        helped: ids of what the dossier showed and was of use; search learns from them.
+    """
 
     resolution: Words = Field(max_length=20_000)
     root_cause: Text = Field(default="", max_length=20_000)
     resolution_steps: _Steps = ()
     prevention: Text = Field(default="", max_length=20_000)
     lessons_learned: Text = Field(default="", max_length=20_000)
+    helped: tuple[Reference, ...] = Field(default=(), max_length=20)
 
     model_config = ConfigDict(
         json_schema_extra=example(
@@ -196,6 +201,7 @@ class ResolveIn(Strict):
             resolution_steps=self.resolution_steps,
             prevention=self.prevention,
             lessons_learned=self.lessons_learned,
+            helped=self.helped,
         )
 
 

@@ -1,10 +1,12 @@
 """The dossier: what the guild already knew about an incident, kept with it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
 from actors.clock import derived_id
+from actors.errors import ValidationError
 from actors.events import DossierReady, Evidence, Payload, RunbookStep
 from actors.incident.messages import Dossier, Incident
 
@@ -50,6 +52,20 @@ def compiled(
         steps=dossier.steps,
     )
     return dossier, (event,)
+
+
+def check_shown(dossier: Dossier | None, source_ids: Sequence[str]) -> None:
+    """What is said to have helped must have been shown.
+
+    Raises:
+        ValidationError: something is not in the dossier, or there is none.
+    """
+    shown: set[str] = set()
+    if dossier is not None:
+        lines = (*dossier.similar, *dossier.runbooks, *dossier.open_work, dossier.runbook)
+        shown = {line.source_id for line in lines if line is not None}
+    if not shown.issuperset(source_ids):
+        raise ValidationError("helped", "names what is not in the dossier")
 
 
 def _blank(incident: Incident, now: datetime) -> Dossier:

@@ -164,7 +164,8 @@ def resolve(incident: Incident, command: ResolveIncident, now: datetime) -> Deci
                 prevention=command.prevention or incident.prevention,
                 lessons_learned=command.lessons_learned or incident.lessons_learned,
             )
-            return _resolved(said, by=command.context.caller.principal_id, now=now)
+            by = command.context.caller.principal_id
+            return _resolved(said, by=by, now=now, helped=command.helped)
         case _:
             assert_never(incident.status)
 
@@ -247,7 +248,9 @@ def closed(incident: Incident, reason: str, *, by: str, now: datetime) -> Decide
     return changed(incident, (event,), now=now, by=by, status=Status.CLOSED, closed_at=now)
 
 
-def _resolved(incident: Incident, *, by: str, now: datetime) -> Decided:
+def _resolved(
+    incident: Incident, *, by: str, now: datetime, helped: tuple[str, ...] = ()
+) -> Decided:
     taken = {
         Status.ACKNOWLEDGED: incident.acknowledged_at,
         Status.ASSESSING: incident.assessing_at,
@@ -261,6 +264,7 @@ def _resolved(incident: Incident, *, by: str, now: datetime) -> Decided:
         resolved_by=by,
         severity=incident.severity,
         labels=dict(incident.labels),
+        helped=tuple(dict.fromkeys(helped)),
     )
     return changed(
         incident,

@@ -162,6 +162,35 @@ async def test_there_is_no_dossier_before_it_is_ready(guild: Guild) -> None:
         await guild.pool.ask(GetDossier(context=context(), incident_id=incident_id))
 
 
+async def test_what_helped_is_told_with_the_end(guild: Guild) -> None:
+    line = some_evidence()
+    guild.evidence.findings = Findings(runbooks=(line,))
+    incident_id = await guild.alert()
+    await guild.deliver("incident.dossier", IncidentCreated)
+    helped = (line.source_id, line.source_id)
+
+    await guild.pool.ask(command(ResolveIncident, incident_id, resolution="rotated", helped=helped))
+
+    (event,) = guild.happened(IncidentResolved)
+    assert isinstance(event.payload, IncidentResolved)
+    assert event.payload.helped == (line.source_id,)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+async def test_what_the_dossier_does_not_show_cannot_have_helped(guild: Guild, shown: bool) -> None:
+    guild.evidence.findings = Findings(runbooks=(some_evidence(),))
+    incident_id = await guild.alert()
+    if shown:
+        await guild.deliver("incident.dossier", IncidentCreated)
+
+    with pytest.raises(ValidationError):
+        await guild.pool.ask(
+            command(ResolveIncident, incident_id, resolution="rotated", helped=("doc_else",))
+        )
+
+    assert (await guild.get(incident_id)).status is Status.OPEN
+
+
 async def test_each_end_drafts_the_one_review(guild: Guild) -> None:
     incident_id = await guild.alert()
     await guild.resolve(incident_id)
