@@ -340,6 +340,7 @@ class IncidentResolved(Payload):
     resolved_by: str
     severity: str
     labels: dict[str, str]
+    helped: tuple[str, ...] = ()
 
 
 @event_type("sage.incident.escalated")
@@ -621,6 +622,30 @@ class ModelSwitched(Payload):
     model_id: str
     dimension: int
     passages: int
+
+
+@event_type("sage.rag.feedback.recorded")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackRecorded(Payload):
+    """It was said of sources whether they answer a query. The query's text stays out of the log.
+
+    Attributes:
+        query_sha256: of the query, in small letters and with single spaces.
+        incident_id: whose outcome says so; None: somebody has said so.
+    """
+
+    query_sha256: str
+    source_ids: tuple[str, ...]
+    relevant: bool
+    incident_id: str | None = None
+
+
+@event_type("sage.rag.feedback.forgotten")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackForgotten(Payload):
+    """All feedback of the guild was forgotten; ``feedbacks`` says how much there was."""
+
+    feedbacks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,9 @@ KNOWLEDGE_ENTITIES = _gauge("elders_guild_knowledge_entities", "Knowledge entiti
 TASKS_BY_STATUS = _gauge("elders_guild_tasks_by_status", "Tasks.", "status")
 INCIDENTS_BY_SEVERITY = _gauge("elders_guild_incidents_by_severity", "Open incidents.", "severity")
 RAG_QUERIES = _counter("elders_guild_rag_queries", "Searches and questions.", "mode")
+RAG_FEEDBACK = _counter(
+    "elders_guild_rag_feedback", "Sources said to answer a query, or not to.", "origin"
+)
 INDEX_LARGEST_SHARD = _gauge(
     "elders_guild_index_largest_shard_passages", "Passages of the largest shard of a member."
 )

@@ -625,6 +625,9 @@ class IndexSettings(_Section):
     rebalance_poll_s: float = Field(
         default=5.0, gt=0, description="between looks whether a shard may go"
     )
+    feedback_kept: int = Field(
+        default=500, ge=1, le=5_000, description="of a guild, the newest; the others are forgotten"
+    )
     max_runbook_steps: int = Field(default=20, ge=1, le=100)
     answer_passages: int = Field(default=8, ge=1)
     answer_quotes: int = Field(default=3, ge=1)

@@ -165,6 +165,11 @@ _ROUTES: dict[str, Rule] = {
     f"GET {API}/events/schemas/{{type}}": _read(),
     f"POST {API}/rag/search": Rule(needs=_ASK, body=Body.JSON),
     f"POST {API}/rag/query": Rule(needs=_ASK, body=Body.JSON),
+    # Of one query and one source the last word counts: a repeat needs no Idempotency-Key.
+    f"POST {API}/rag/feedback": _verb(_RAG),
+    f"GET {API}/rag/weight": _read(),
+    # What all have said, one elder can have forgotten.
+    f"POST {API}/rag/weight:reset": _verb(_RAG | {Permission.DELETE}, Body.NONE),
     # What is declared is configuration. Of a webhook's address only elders see more than the host.
     f"GET {API}/subscriptions": _read(),
     f"GET {API}/subscriptions/{{name}}": _read(),

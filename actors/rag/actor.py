@@ -9,6 +9,9 @@ from actors.embedding.identity import ModelIdentity, active
 from actors.embedding.messages import Embed, Embeddings
 from actors.rag.backlog import Backlog
 from actors.rag.balancing import Balancing
+from actors.rag.feedback.desk import FeedbackDesk
+from actors.rag.feedback.postgres import PostgresFeedbackStore
+from actors.rag.feedback.weights import Weights
 from actors.rag.finder import Finder
 from actors.rag.holding import Holding
 from actors.rag.library import Library
@@ -69,7 +72,8 @@ class RagMember(Member):
         peers = None if layout.whole else host.peers(self.identity.pool)
         holding = Holding(layout, Place(me), [] if peers is None else await _expected(peers))
         log = LogReader(log_database)
-        library = Library(store, log, settings, model, Snapshots(settings), holding)
+        said = PostgresFeedbackStore(database)
+        library = Library(store, log, settings, model, Snapshots(settings), holding, Weights(said))
         host.on_close(library.close)
         await library.load()
         _warn(library, host.settings)
@@ -81,7 +85,8 @@ class RagMember(Member):
         for work in works:
             host.on_close(_ender(asyncio.create_task(work)))
         finder = Finder(store, library, embedder, settings, peers)
-        return RagSage(store, finder, settings, model=model).handlers()
+        feedback = FeedbackDesk(said, store, finder, settings)
+        return RagSage(store, finder, settings, feedback, model=model).handlers()
 
 
 async def _expected(peers: Peers) -> list[Place]:

@@ -1,24 +1,22 @@
 """The asking half of the RAG sage: search, evidence, answers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-
-import structlog
 
 from actors import floats
 from actors.embedding.identity import ModelIdentity
-from actors.errors import DependencyUnavailable, ElderGuildError, ValidationError
+from actors.errors import DependencyUnavailable, ValidationError
 from actors.events import Evidence, RunbookStep
 from actors.index import terms
 from actors.index.guild import share_of_dense
 from actors.rag import answers, evidence, merging, runbook
 from actors.rag.embedder import Embedder, Meaning, meaning_or_none
+from actors.rag.gathering import Gathering, sent
 from actors.rag.library import Library
 from actors.rag.messages import (
     Answer,
     Ask,
-    AskedMeaning,
     EvidenceFound,
     FindEvidence,
     FindShardEvidence,
@@ -29,20 +27,25 @@ from actors.rag.messages import (
     Search,
     SearchHits,
     SearchMode,
-    SearchShard,
     ShardEvidence,
-    ShardHits,
 )
 from actors.rag.one_shard import OneShard, hit_of, selection_of
 from actors.rag.shards import Gathered, Shards
 from actors.rag.store import RagStore
-from actors.runtime.message import GuildId, Handlers, Position
+from actors.runtime.message import GuildId, Handlers
 from actors.runtime.peers import Peers
 from actors.runtime.together import together
 from actors.settings import IndexSettings
 
-_log = structlog.get_logger("elders_guild.rag")
 _MAX_LINES = 50
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposed:
+    """The candidates of a search, and the model of its meaning."""
+
+    pool: merging.Pool
+    model: ModelIdentity
 
 
 class Finder:
@@ -66,6 +69,7 @@ class Finder:
         self._settings = settings
         self._shards = Shards(library, peers, settings)
         self._one = OneShard(library, settings)
+        self._gathering = Gathering(library, self._shards, self._one, settings)
 
     def handlers(self) -> Handlers:
         """Which method answers which message."""
@@ -140,6 +144,22 @@ class Finder:
             partial=missing > 0,
             missing_shards=missing,
         )
+
+    async def proposals(self, query: Search) -> Proposed:
+        """What all shards have for the best ``top_k`` by words and by meaning, not yet fused.
+
+        Raises:
+            ValidationError: the text is blank or too long.
+            DependencyUnavailable: there is no embedder, or not every shard answers by both.
+        """
+        self._check(query.text)
+        model = self._library.model(query.context.caller.guild_id)
+        meaning = await self._meaning(replace(query, mode=SearchMode.DENSE), None, model)
+        gathered = await self._gathering.proposals(query, meaning)
+        if gathered.missing or not all(part.by_meaning for part in gathered.parts):
+            raise DependencyUnavailable("a part of the index")
+        candidates = max(query.top_k, self._settings.candidates)
+        return Proposed(merging.pooled(gathered.parts, candidates), model)
 
     async def answer(self, query: Ask) -> Answer:
         """An answer of verbatim quotes, each compared with the stored text; or an abstention.
@@ -221,6 +241,7 @@ class Finder:
                     selection=selection,
                     limit=query.top_k,
                     lexical=not dense_alone,
+                    bias=self._library.weights.bias(guild_id),
                 ),
                 index.without_vector,
             ),
@@ -237,39 +258,17 @@ class Finder:
     async def _gathered(
         self, query: Search, given: Meaning | None = None, *, weigh: bool = False
     ) -> tuple[SearchHits, Mapping[str, float]]:
-        """The best of all shards and, where asked for, how rare the text's terms are in them.
-
-        A shard whose vectors are of another model answers by its words alone: cosines of two models
-        are never compared.
-        """
+        """The best of all shards and, where asked for, how rare the text's terms are in them."""
         guild_id = query.context.caller.guild_id
         meaning = await self._meaning(query, given, self._library.model(guild_id))
-        bare = replace(query, vector=None)  # it goes beside it, of unit length
-
-        def message(shard: int) -> SearchShard:
-            return SearchShard(
-                context=query.context,
-                search=bare,
-                meaning=_sent(meaning),
-                shard=shard,
-                shards=self._shards.count,
-                weigh=weigh,
-            )
-
-        gathered: Gathered[ShardHits] = await self._shards.gather(
-            guild_id,
-            lambda shard: self._one.search(message(shard)),
-            message,
-            self._patience_s(query.min_position, query.wait_s),
-        )
+        gathered = await self._gathering.proposals(query, meaning, weigh=weigh)
         parts, lexical = gathered.parts, query.mode is not SearchMode.DENSE
         dense = any(part.by_meaning for part in parts)
-        if meaning is not None and not all(part.by_meaning for part in parts):
-            await self._check_model(guild_id)
+        bias = self._library.weights.bias(guild_id)
         candidates = max(query.top_k, self._settings.candidates)
         best, weight = merging.hits(
             parts,
-            lambda legs: share_of_dense(legs, lexical, dense),
+            lambda legs: share_of_dense(legs, lexical, dense, bias=bias),
             query.top_k,
             candidates if lexical and dense else query.top_k,
         )
@@ -285,13 +284,6 @@ class Finder:
         )
         return hits, merging.rarity(parts)
 
-    async def _check_model(self, guild_id: GuildId) -> None:
-        """A shard is of another model: if this member has not heard of a switch, it asks now."""
-        try:
-            await self._library.check_model(guild_id)
-        except ElderGuildError as error:  # the answer is there all the same
-            _log.warning("model_not_checked", guild_id=guild_id, code=error.code)
-
     async def _evidence(
         self, query: FindEvidence, meaning: Meaning | None
     ) -> Gathered[ShardEvidence]:
@@ -299,7 +291,7 @@ class Finder:
             return FindShardEvidence(
                 context=query.context,
                 find=query,
-                meaning=_sent(meaning),
+                meaning=sent(meaning),
                 shard=shard,
                 shards=self._shards.count,
             )
@@ -308,7 +300,7 @@ class Finder:
             query.context.caller.guild_id,
             lambda shard: self._one.find_evidence(message(shard)),
             message,
-            self._patience_s(query.min_position),
+            self._gathering.patience_s(query.min_position),
         )
 
     async def _status(self, query: GetIndexStatus) -> IndexStatus:
@@ -326,14 +318,6 @@ class Finder:
         except DependencyUnavailable:  # nobody has loaded any of it yet
             parts = ()
         return merging.status(parts, self._shards.count)
-
-    def _patience_s(self, wanted: Position | None, wait_s: float | None = None) -> float:
-        """What a shard may take for a position."""
-        if wanted is None:
-            return 0.0
-        if wait_s is None:
-            return self._settings.position_wait_s
-        return min(wait_s, self._settings.max_position_wait_s)
 
     async def _exact(self, query: Search, given: Meaning | None) -> SearchHits:
         """From the database alone: everything that is committed, compared one by one."""
@@ -410,9 +394,3 @@ def _given(sent: bytes, model: ModelIdentity) -> Meaning:
         return Meaning(floats.unit(sent, model.dimension), model)
     except ValueError as error:
         raise ValidationError("vector", str(error)) from None
-
-
-def _sent(meaning: Meaning | None) -> AskedMeaning | None:
-    if meaning is None:
-        return None
-    return AskedMeaning(vector=meaning.vector.astype("<f4").tobytes(), model=meaning.model)

@@ -16,6 +16,7 @@ from actors.index.guild import GuildIndex
 from actors.rag import projection, verifying
 from actors.rag.ahead import Ahead
 from actors.rag.dense_backlog import DenseBacklogs
+from actors.rag.feedback.weights import Weights
 from actors.rag.filling import Filling
 from actors.rag.holding import Holding
 from actors.rag.incoming import Incoming, Log
@@ -49,9 +50,11 @@ class Library:
         model: of the vectors, where a guild has none yet.
         snapshots: where a start may begin; None: always at the database.
         holding: which shards this member holds; None: every one.
+        weights: what the guilds have learnt; None: nothing.
 
     Attributes:
         holding: which shards this member holds.
+        weights: what the guilds have learnt, up to the position of the indexes.
     """
 
     def __init__(
@@ -62,8 +65,10 @@ class Library:
         model: ModelIdentity = SHIPPED,
         snapshots: Snapshots | None = None,
         holding: Holding | None = None,
+        weights: Weights | None = None,
     ) -> None:
         self.holding = holding or Holding(Layout(settings.shards))
+        self.weights = weights or Weights()
         self._store = store
         self._log = log
         self._settings = settings
@@ -250,6 +255,7 @@ class Library:
         start = end
         for guild_id in await self._store.guilds():
             start = min(start, await self._filling.load(guild_id, end))
+            await self.weights.refresh(guild_id)
             await self._tend(guild_id)
         await self._advance(Frontier.at(start))
         self._measure()
@@ -383,6 +389,7 @@ class Library:
             found = await self._incoming.read(guild_id, self._mine(guild_id, batch))
             if found.loaded or found.gone:
                 await self._put(guild_id, found.loaded, found.positions, found.gone)
+        await self.weights.hear(guild_id, batch)
         if any(isinstance(event.payload, events.ModelSwitched) for event in batch):
             await self._rebuilding.begin(guild_id, switched=True)
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -17,18 +17,40 @@ from actors.runtime.message import Position
 Places = npt.NDArray[np.int64]
 
 
-def hits(
-    parts: Sequence[ShardHits],
-    weigh: Callable[[Legs], float],
-    limit: int,
-    candidates: int,
-) -> tuple[tuple[Hit, ...], float]:
-    """The best of all shards, fused as one index would fuse them, and the weight of the dense leg.
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """The candidates of all shards, as one index would have proposed them.
+
+    Attributes:
+        legs: what they are fused by.
+        known: the same, and BM25 also of those that the lexical leg did not propose.
+        places: of the candidates among those of all shards.
+        found: what stands at these places, where it can be among the best.
+        by_words: their rank in the lexical leg, by place.
+        by_meaning: and in the dense leg.
+    """
+
+    legs: Legs
+    known: Legs
+    places: Places
+    found: Mapping[int, Hit]
+    by_words: Mapping[int, int]
+    by_meaning: Mapping[int, int]
+
+    def of(self, source_id: str) -> Places:
+        """Where among the candidates a source's passages are that can be among the best."""
+        mine = [
+            (hit := self.found.get(place)) is not None and hit.id == source_id
+            for place in self.places.tolist()
+        ]
+        return np.flatnonzero(mine)
+
+
+def pooled(parts: Sequence[ShardHits], candidates: int) -> Pool:
+    """The candidates of all shards.
 
     Args:
-        parts: what each shard proposes, asked for the best ``limit``; at least one.
-        weigh: share of the dense leg, from the scores of the candidates of all shards.
-        limit: hits wanted.
+        parts: what each shard proposes; at least one.
         candidates: that each leg proposes; what the legs of all shards place behind that is left
             out, as in one index.
     """
@@ -49,17 +71,41 @@ def hits(
     spoken = np.array([place in by_words for place in proposed.tolist()], dtype=np.bool_)
     words = np.where(spoken, known.lexical, np.float32(0))  # the leg did not propose the others
     in_question = Legs(lexical=words, dense=known.dense)
-    weight = weigh(in_question)
-    scores = fusion.fuse(in_question, weight)
-    best = skyband.order(known, scores)[:limit]
+    return Pool(in_question, known, proposed, found, by_words, by_meaning)
+
+
+def hits(
+    parts: Sequence[ShardHits],
+    weigh: Callable[[Legs], float],
+    limit: int,
+    candidates: int,
+) -> tuple[tuple[Hit, ...], float]:
+    """The best of all shards, fused as one index would fuse them, and the weight of the dense leg.
+
+    Args:
+        parts: what each shard proposes, asked for the best ``limit``; at least one.
+        weigh: share of the dense leg, from the scores of the candidates of all shards.
+        limit: hits wanted.
+        candidates: see `pooled`.
+    """
+    pool = pooled(parts, candidates)
+    weight = weigh(pool.legs)
+    scores = fusion.fuse(pool.legs, weight)
+    best = skyband.order(pool.known, scores)[:limit]
     ranking = tuple(
         _scored(
-            found[place],
+            pool.found[place],
             float(score),
-            lexical=_leg(by_words, legs.lexical, place),
-            dense=_leg(by_meaning, legs.dense, place),
+            lexical=_leg(pool.by_words, float(words), place),
+            dense=_leg(pool.by_meaning, float(meaning), place),
         )
-        for place, score in zip(proposed[best].tolist(), scores[best].tolist(), strict=True)
+        for place, score, words, meaning in zip(
+            pool.places[best].tolist(),
+            scores[best],
+            pool.known.lexical[best],
+            pool.known.dense[best],
+            strict=True,
+        )
     )
     return ranking, weight
 
@@ -120,9 +166,9 @@ def _standings(
     return {place: rank for rank, place in enumerate(order.tolist(), start=1)}
 
 
-def _leg(standings: Mapping[int, int], scores: fusion.Scores, place: int) -> LegScore | None:
+def _leg(standings: Mapping[int, int], score: float, place: int) -> LegScore | None:
     rank = standings.get(place)
-    return None if rank is None else LegScore(rank=rank, score=round(float(scores[place]), 4))
+    return None if rank is None else LegScore(rank=rank, score=round(score, 4))
 
 
 def _scored(hit: Hit, score: float, **legs: LegScore | None) -> Hit:

@@ -400,6 +400,50 @@ class GetIndexStatus(Query[IndexStatus]):
     """Asks how far search is behind."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearntWeight:
+    """What a guild has learnt about the share of the dense leg.
+
+    Attributes:
+        bias: added to the log-odds of the share that a query sets, -2 to 2; 0: nothing is learnt.
+        even_share: what becomes of a share of a half.
+        feedbacks: pairs of a query and a source that were judged, and count.
+        since: when the oldest of them was judged; None: there is none.
+    """
+
+    bias: float
+    even_share: float
+    feedbacks: int
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveFeedback(Command[LearntWeight]):
+    """Somebody says of a source whether it answers a query; replies with what is known then.
+
+    Of one query and one source the last word counts, whoever says it.
+
+    Attributes:
+        filters: that were asked with.
+        relevant: whether it answers the query.
+    """
+
+    query: str
+    source_id: str
+    relevant: bool
+    filters: Filters = Filters()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetLearntWeight(Query[LearntWeight]):
+    """Asks what the guild has learnt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetFeedback(Command[LearntWeight]):
+    """Forgets all feedback of the guild: its queries set the share alone again."""
+
+
 # --- between members: one shard of an index -------------------------------------------------
 
 

@@ -5,6 +5,8 @@ from actors.embedding.identity import SHIPPED, ModelIdentity
 from actors.errors import ValidationError
 from actors.events import DeliverEvent
 from actors.rag import domain, projection
+from actors.rag.feedback import outcomes
+from actors.rag.feedback.desk import FeedbackDesk
 from actors.rag.finder import Finder
 from actors.rag.messages import (
     DeleteDocument,
@@ -22,13 +24,24 @@ from actors.settings import IndexSettings
 
 
 class RagSage:
-    """Commands are loaded, decided and committed here; questions go to the `Finder`."""
+    """Commands are loaded, decided and committed here; questions go to the `Finder`.
+
+    Args:
+        store: documents, sources and passages.
+        finder: answers the questions.
+        settings: bounds.
+        feedback: takes what is said of results; None: nobody does.
+        model: of the vectors that documents may bring while a guild has none.
+        now: clock.
+        new_id: maker of document ids.
+    """
 
     def __init__(
         self,
         store: RagStore,
         finder: Finder,
         settings: IndexSettings,
+        feedback: FeedbackDesk | None = None,
         *,
         model: ModelIdentity = SHIPPED,
         now: clock.Now = clock.now,
@@ -37,6 +50,7 @@ class RagSage:
         self._store = store
         self._finder = finder
         self._settings = settings
+        self._feedback = feedback
         self._now = now
         self._storing = Storing(store, settings, model, now, new_id)
 
@@ -49,6 +63,7 @@ class RagSage:
             DeleteDocument: self.delete_document,
             DeliverEvent: self.deliver,
             **self._finder.handlers(),
+            **({} if self._feedback is None else self._feedback.handlers()),
         }
 
     async def store_document(self, command: StoreDocument) -> StoredDocument:
@@ -103,6 +118,9 @@ class RagSage:
 
     async def deliver(self, command: DeliverEvent) -> None:
         """Brings search up to one event of another sage; a repeat does nothing."""
+        if command.subscription == outcomes.SUBSCRIPTION and self._feedback is not None:
+            await self._feedback.hear(command)
+            return
         event = command.event
         before = await self._store.source(event.guild_id, event.aggregate_id)
         after = projection.project(before, event, self._settings.max_source_chars)

@@ -110,6 +110,8 @@ BUILT_IN: tuple[Subscription, ...] = (
             "sage.task.*",
         ),
     ),
+    # Apart from the projection: learning waits for the embedder, what is found must not.
+    Subscription("rag.outcomes", "rag", ("sage.incident.resolved",)),
 )
 
 MEANING = "bus.meaning"

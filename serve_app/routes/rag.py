@@ -11,8 +11,10 @@ from fastapi.responses import Response
 from actors import clock
 from actors.rag.messages import (
     DeleteDocument,
+    ForgetFeedback,
     GetDocument,
     GetIndexStatus,
+    GetLearntWeight,
     StoredDocument,
     StoreDocuments,
 )
@@ -30,11 +32,14 @@ from serve_app.schemas.rag import (
     DocumentIn,
     DocumentsIn,
     DocumentView,
+    FeedbackIn,
+    FeedbackView,
     HitsView,
     IndexView,
     QueryIn,
     SearchIn,
     StoredView,
+    WeightView,
 )
 
 router = new_router()
@@ -184,6 +189,28 @@ async def get_index(call: Current) -> Response:
     """Says how far search is behind."""
     status = await call.ask("rag", GetIndexStatus(context=call.context))
     return call.reply(IndexView.from_reply(status), position=status.position)
+
+
+@router.post(f"{API}/rag/feedback", response_model=FeedbackView)
+async def give_feedback(call: Current, body: FeedbackIn) -> Response:
+    """Says of a hit whether it answers the query; the guild learns from it how to search."""
+    outcome = await call.tell("rag", body.to_message(call.origin))
+    view = FeedbackView(weight=WeightView.model_validate(outcome.unwrap()))
+    return call.reply(view, position=outcome.position)
+
+
+@router.get(f"{API}/rag/weight", response_model=WeightView)
+async def get_weight(call: Current) -> Response:
+    """Says what the guild has learnt about the share of meaning in its searches."""
+    weight = await call.ask("rag", GetLearntWeight(context=call.context))
+    return call.reply(WeightView.model_validate(weight))
+
+
+@router.post(f"{API}/rag/weight:reset", response_model=WeightView)
+async def reset_weight(call: Current) -> Response:
+    """Forgets all feedback of the guild: each query sets the share alone again."""
+    outcome = await call.tell("rag", ForgetFeedback(**call.origin))
+    return call.reply(WeightView.model_validate(outcome.unwrap()), position=outcome.position)
 
 
 def _position(header: str | None) -> Position | None:

@@ -11,6 +11,7 @@ from actors.rag.messages import (
     Ask,
     ContentType,
     Filters,
+    GiveFeedback,
     GivenVector,
     IndexStatus,
     Search,
@@ -292,6 +293,66 @@ class QueryIn(_Positioned):
             filters=self.filters.to_filters(),
             min_position=self._at_least(header),
         )
+
+
+class FeedbackIn(Strict):
+    """Whether a hit answers the query that found it.
+
+    Attributes:
+        filters: that were asked with.
+        document: the id of the hit, of whichever of the four kinds.
+    """
+
+    query: Words = Field(max_length=4_096)
+    document: Reference
+    relevant: Annotated[bool, Field(strict=True)]
+    filters: FiltersIn = FiltersIn()
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            query="connection pool exhausted",
+            document="doc_01arz3ndektsv4rrffq69g5fav",
+            relevant=True,
+        )
+    )
+
+    @field_validator("query")
+    @classmethod
+    def _at_most_4_kib(cls, query: str) -> str:
+        return _bounded(query)
+
+    def to_message(self, origin: Origin) -> GiveFeedback:
+        """The command."""
+        return GiveFeedback(
+            **origin,
+            query=self.query,
+            source_id=self.document,
+            relevant=self.relevant,
+            filters=self.filters.to_filters(),
+        )
+
+
+class WeightView(View):
+    """What a guild has learnt about the share of meaning in its searches.
+
+    Attributes:
+        bias: 0 until enough queries agree.
+        even_share: what becomes of a share of a half.
+        feedbacks: that count.
+        since: when the oldest of them was given.
+    """
+
+    bias: float
+    even_share: float
+    feedbacks: int
+    since: Shown | None
+
+
+class FeedbackView(View):
+    """The feedback is kept; what the guild knows with it."""
+
+    recorded: Literal[True] = True
+    weight: WeightView
 
 
 class LegView(View):

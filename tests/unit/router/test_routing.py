@@ -48,7 +48,10 @@ def test_every_built_in_pattern_fits_a_type_that_exists() -> None:
     [
         ("sage.incident.created", ["saga.incident_loop", "rag.projection"]),
         ("sage.incident.dossier.ready", ["saga.incident_loop"]),
-        ("sage.incident.resolved", ["saga.incident_loop", "rag.projection"]),
+        (
+            "sage.incident.resolved",
+            ["saga.incident_loop", "rag.projection", "rag.outcomes"],
+        ),
         ("sage.incident.review.published", ["saga.incident_loop"]),
         ("sage.knowledge.created", ["saga.incident_loop", "rag.projection"]),
         ("sage.task.completed", ["rag.projection"]),

@@ -1,0 +1,1 @@
+"""What people and outcomes say of search results, and what a guild learns from it."""
