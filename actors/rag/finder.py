@@ -264,7 +264,7 @@ class Finder:
         gathered = await self._gathering.proposals(query, meaning, weigh=weigh)
         parts, lexical = gathered.parts, query.mode is not SearchMode.DENSE
         dense = any(part.by_meaning for part in parts)
-        bias = self._library.weights.bias(guild_id)
+        bias = parts[0].bias  # each has reached the position that the query asks for
         candidates = max(query.top_k, self._settings.candidates)
         best, weight = merging.hits(
             parts,

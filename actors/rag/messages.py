@@ -472,6 +472,7 @@ class ShardHits:
         rarity: of the text's terms in this shard, where it was asked for.
         passages: of the shard.
         by_meaning: its dense leg was asked.
+        bias: what the guild had learnt when the shard was asked, `LearntWeight.bias`.
         position: as in `SearchHits`, and so are the next three.
     """
 
@@ -486,6 +487,7 @@ class ShardHits:
     dense_position: Position | None
     dense_pending: int
     stale: bool
+    bias: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

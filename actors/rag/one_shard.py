@@ -80,6 +80,7 @@ class OneShard:
                 dense_position=self._library.dense_position(guild_id),
                 dense_pending=index.passages if strange else index.without_vector,
                 stale=not left.known,
+                bias=self._library.weights.bias(guild_id),
             )
 
         return await self._library.ask(guild_id, work, query.shard)

@@ -29,7 +29,8 @@ from tests.fixtures.rag_builders import (
     number,
 )
 from tests.fixtures.rag_members import MemberOfMany, MemoryPeers
-from tests.fixtures.rag_memory import MemoryRagStore
+from tests.fixtures.reembedding_contract import TARGET, switch_model
+from tests.fixtures.reembedding_memory import MemoryReembeddingStore
 from tests.fixtures.two_legs import DOCUMENTS, TopicEmbedder, document, question
 
 TAUGHT = range(15)
@@ -41,7 +42,7 @@ class World:
     """Members of one pool, the first of which is asked."""
 
     members: Sequence[MemberOfMany]
-    store: MemoryRagStore
+    store: MemoryReembeddingStore
     said: MemoryFeedbackStore
     embedder: TopicEmbedder
     ids: dict[int, str]
@@ -73,7 +74,7 @@ class World:
 
 
 async def world_of(settings: IndexSettings, *names: str) -> World:
-    peers, store, embedder = MemoryPeers(), MemoryRagStore(), TopicEmbedder()
+    peers, store, embedder = MemoryPeers(), MemoryReembeddingStore(), TopicEmbedder()
     said = MemoryFeedbackStore(store)
     members = [
         MemberOfMany(
@@ -155,6 +156,33 @@ async def test_each_member_has_learnt_the_same_and_who_starts_later_too(world: W
 
     assert biases == [0.5, 0.5]
     assert set(await world.ranks(HELD_OUT, member=1)) == {1}
+
+
+async def test_a_search_that_must_know_the_feedback_is_weighed_with_it(world: World) -> None:
+    for topic in TAUGHT:
+        await world.first.pool.ask(feedback(topic, world.ids[topic]))
+    position = await world.store.log.end()
+
+    found = [
+        await member.pool.ask(
+            Search(context=context(), text=question(20), min_position=position, wait_s=10.0)
+        )
+        for member in world.members
+    ]
+
+    assert [hits.hits[0].id for hits in found] == [world.ids[20]] * 2
+    assert [hits.dense_weight for hits in found] == [pytest.approx(0.6225, abs=1e-4)] * 2
+
+
+async def test_with_another_model_a_guild_begins_anew(world: World) -> None:
+    await world.teach(TAUGHT)
+
+    await world.store.switch(switch_model(), TARGET, 1_000)
+    await world.first.catch_up()
+    await world.first.library.settled()
+
+    assert world.first.library.weights.bias(GUILD) == 0
+    assert (await world.weight()).feedbacks == 0
 
 
 async def test_what_was_said_to_be_no_answer_sinks(world: World) -> None:
