@@ -1,7 +1,8 @@
 """An index in a file: written beside the searches, checked in whole before a byte of it is used.
 
-The file is made of a manifest and the sections that the manifest names, between a mark and the
-SHA-256 of everything before it. It is written under another name, synced and renamed, so that
+The file is made of sections and the manifest that names them, between a mark and the SHA-256 of
+everything before it. The manifest is the last to be written, so nothing needs to be held in memory
+until its length is known. The file is written under another name, synced and renamed, so that
 under its own name there is always a whole one. What is not exactly what was written is refused:
 the index is then built from the database.
 """
@@ -11,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
@@ -22,12 +23,16 @@ from actors.index.passage import Passage, Source, Vector
 from actors.private_folder import is_private
 from actors.runtime.message import GuildId, Position
 
-_MARK = b"guild-index-1\n"
-_LENGTH = 8  # bytes, little-endian, of the manifest's length
+_MARK = b"guild-index-2\n"
+_LENGTH = 8  # bytes, little-endian, of the manifest's length; stands behind it
 _DIGEST = hashlib.sha256().digest_size
+_LEAST = len(_MARK) + _LENGTH + _DIGEST  # bytes
 _BLOCK = 1 << 20
 _FLOAT32 = np.dtype("<f4")
 _NO_ROW = -1
+
+UNFINISHED = ".new"
+"""How the name ends under which a snapshot is written, behind the number of the process."""
 
 
 class BadSnapshot(Exception):
@@ -98,37 +103,44 @@ def write(
     Raises:
         OSError: the disk is full, or the folder cannot be written; the former file is untouched.
     """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not is_private(path.parent):
+        raise PermissionError(f"{path.parent} is not ours alone")
+    beside = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     checksum = Checksum(guild_id)
-    lines: list[bytes] = []
-    vectors: list[bytes] = []
-    known = 0
-    for source, passages in image.loaded():
-        checksum.add(source, passages)
-        rows = []
-        for passage in passages:
-            if passage.vector is None:
-                rows.append(_NO_ROW)
-                continue
-            rows.append(known)
-            known += 1
-            vectors.append(passage.vector.astype(_FLOAT32).tobytes())
-        lines.append(orjson.dumps([_plain(source), [_bare(one) for one in passages], rows]))
-    sections = {"sources": b"\n".join(lines), "vectors": b"".join(vectors)}
-    manifest = Manifest(
-        guild_id=guild_id,
-        position=str(position),
-        model_id=model_id,
-        dimension=image.dense.vectors.shape[1],
-        written_at=written_at,
-        sources=checksum.sources,
-        passages=checksum.passages,
-        vectors=known,
-        checksum=checksum.value,
-        sections=tuple((name, len(data)) for name, data in sections.items()),
-        shard=shard,
-        shards=shards,
-    )
-    return _replace(path, orjson.dumps(asdict(manifest)), list(sections.values()))
+    try:
+        with beside.open("wb") as file:
+            writer = _Writer(file)
+            writer.add(_MARK)
+            texts = writer.section("sources", _lines(image, checksum))
+            vectors = writer.section("vectors", _vectors(image))
+            dimension = image.dense.vectors.shape[1]
+            manifest = Manifest(
+                guild_id=guild_id,
+                position=str(position),
+                model_id=model_id,
+                dimension=dimension,
+                written_at=written_at,
+                sources=checksum.sources,
+                passages=checksum.passages,
+                vectors=vectors[1] // (dimension * _FLOAT32.itemsize),
+                checksum=checksum.value,
+                sections=(texts, vectors),
+                shard=shard,
+                shards=shards,
+            )
+            writer.finish(orjson.dumps(asdict(manifest)))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return writer.written
 
 
 def read(
@@ -156,29 +168,17 @@ def read(
     """
     if path.exists() and not is_private(path.parent):
         raise BadSnapshot("somebody else may have written it: the folder is not ours alone")
-    data = path.read_bytes()
-    body = memoryview(data)[:-_DIGEST]
-    if not data.startswith(_MARK) or len(body) < len(_MARK) + _LENGTH:
-        raise BadSnapshot("it is no snapshot of this version")
-    if hashlib.sha256(body).digest() != data[-_DIGEST:]:
-        raise BadSnapshot("its SHA-256 is another one")
-    begin = len(_MARK) + _LENGTH
-    length = int.from_bytes(body[len(_MARK) : begin], "little")
-    manifest = _manifest(bytes(body[begin : begin + length]))
-    if (manifest.guild_id, manifest.model_id, manifest.dimension) != (
-        guild_id,
-        model_id,
-        dimension,
-    ):
-        raise BadSnapshot("it is of another guild or model")
-    if (manifest.shard, manifest.shards) != (shard, shards):
-        raise BadSnapshot("the index is divided otherwise")
-    sections: dict[str, memoryview] = {}
-    begin += length
-    for name, size in manifest.sections:
-        sections[name] = body[begin : begin + size]
-        begin += size
-    loaded = list(_loaded(sections["sources"], sections["vectors"], dimension))
+    with path.open("rb") as file:
+        manifest = _checked(file)
+        if (manifest.guild_id, manifest.model_id, manifest.dimension) != (
+            guild_id,
+            model_id,
+            dimension,
+        ):
+            raise BadSnapshot("it is of another guild or model")
+        if (manifest.shard, manifest.shards) != (shard, shards):
+            raise BadSnapshot("the index is divided otherwise")
+        loaded = list(_loaded(file, dict(manifest.sections), dimension))
     checksum = Checksum(guild_id)
     for source, passages in loaded:
         checksum.add(source, passages)
@@ -187,33 +187,76 @@ def read(
     return Snapshot(manifest, loaded)
 
 
-def _replace(path: Path, manifest: bytes, sections: Sequence[bytes]) -> int:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not is_private(path.parent):
-        raise PermissionError(f"{path.parent} is not ours alone")
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+class _Writer:
+    """Writes what comes, and knows how much that was and its digest."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.written = 0
+
+    def add(self, data: bytes) -> None:
+        self._digest.update(data)
+        self.written += self._file.write(data)
+
+    def section(self, name: str, parts: Iterator[bytes]) -> tuple[str, int]:
+        """Writes the parts one behind the other; the section's entry in the manifest."""
+        begin = self.written
+        for part in parts:
+            self.add(part)
+        return name, self.written - begin
+
+    def finish(self, manifest: bytes) -> None:
+        self.add(manifest)
+        self.add(len(manifest).to_bytes(_LENGTH, "little"))
+        self.written += self._file.write(self._digest.digest())
+
+
+def _lines(image: Image, checksum: Checksum) -> Iterator[bytes]:
+    """Each source with its passages and the rows of their vectors, counted by the checksum."""
+    known = 0
+    for source, passages in image.loaded():
+        checksum.add(source, passages)
+        rows = []
+        for passage in passages:
+            rows.append(_NO_ROW if passage.vector is None else known)
+            known += passage.vector is not None
+        yield orjson.dumps([_plain(source), [_bare(one) for one in passages], rows]) + b"\n"
+
+
+def _vectors(image: Image) -> Iterator[bytes]:
+    """In the order of their rows."""
+    for _, passages in image.loaded():
+        for passage in passages:
+            if passage.vector is not None:
+                yield passage.vector.astype(_FLOAT32, copy=False).tobytes()
+
+
+def _checked(file: BinaryIO) -> Manifest:
+    """What stands at the end of a file that is exactly what was written.
+
+    Raises:
+        BadSnapshot: it is not.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size < _LEAST or file.read(len(_MARK)) != _MARK:
+        raise BadSnapshot("it is no snapshot of this version")
+    file.seek(0)
     digest = hashlib.sha256()
-    written = 0
-    try:
-        with beside.open("wb") as file:
-            length = len(manifest).to_bytes(_LENGTH, "little")
-            for part in (_MARK, length, manifest, *sections):
-                for start in range(0, len(part), _BLOCK):
-                    block = part[start : start + _BLOCK]
-                    digest.update(block)
-                    written += file.write(block)
-            written += file.write(digest.digest())
-            file.flush()
-            os.fsync(file.fileno())
-        beside.rename(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return written
+    left = size - _DIGEST
+    while left and (block := file.read(min(left, _BLOCK))):
+        digest.update(block)
+        left -= len(block)
+    if digest.digest() != file.read(_DIGEST):
+        raise BadSnapshot("its SHA-256 is another one")
+    behind = size - _DIGEST - _LENGTH
+    file.seek(behind)
+    length = int.from_bytes(file.read(_LENGTH), "little")
+    if length > behind - len(_MARK):
+        raise BadSnapshot("its manifest cannot be read")
+    file.seek(behind - length)
+    return _manifest(file.read(length))
 
 
 def _manifest(text: bytes) -> Manifest:
@@ -226,12 +269,17 @@ def _manifest(text: bytes) -> Manifest:
 
 
 def _loaded(
-    sources: memoryview, vectors: memoryview, dimension: int
+    file: BinaryIO, sections: dict[str, int], dimension: int
 ) -> Iterator[tuple[Source, list[Passage]]]:
-    table: Vector = np.frombuffer(vectors, dtype=_FLOAT32).reshape(-1, dimension)
-    for line in bytes(sources).split(b"\n"):
-        if not line:
-            continue
+    """The vectors are read once and never copied; of the texts one line at a time is."""
+    file.seek(len(_MARK) + sections["sources"])
+    numbers = sections["vectors"] // _FLOAT32.itemsize
+    table: Vector = np.fromfile(file, _FLOAT32, numbers).reshape(-1, dimension)
+    file.seek(len(_MARK))
+    left = sections["sources"]
+    while left > 0:
+        line = file.readline()
+        left -= len(line)
         source, passages, rows = orjson.loads(line)
         yield (
             _source(source),

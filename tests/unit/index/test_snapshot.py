@@ -2,6 +2,7 @@
 
 import random
 import resource
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from actors.index import snapshot
 from actors.index.checksum import Checksum
 from actors.index.guild import GuildIndex
+from actors.index.image import DenseImage, Image
 from actors.index.passage import Passage, Source
 from actors.index.snapshot import BadSnapshot
 from actors.runtime.message import GuildId, Position
@@ -105,6 +107,33 @@ def test_what_left_the_index_is_not_written(tmp_path: Path) -> None:
     read = snapshot.read(tmp_path / "one.index", GUILD, MODEL, DIMENSION)
 
     assert [one.source_id for one, _ in read.loaded] == ["doc_0", "doc_1", "doc_2", "doc_4"]
+
+
+def test_writing_holds_one_source_at_a_time(tmp_path: Path) -> None:
+    count, dimension = 2_000, 256
+    vectors = np.ones((count, dimension), np.float32)
+    image = Image(
+        sources=[(source(number), (number,)) for number in range(count)],
+        passages=[passage(number, 2) for number in range(count)],
+        dense=DenseImage(vectors, np.arange(count)),
+    )
+
+    tracemalloc.start()
+    try:
+        size = snapshot.write(
+            tmp_path / "one.index",
+            image,
+            guild_id=GUILD,
+            position=AT,
+            model_id=MODEL,
+            written_at=1e9,
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert size > vectors.nbytes
+    assert peak < vectors.nbytes / 4
 
 
 def test_a_thousand_damages_are_all_found(tmp_path: Path) -> None:
