@@ -279,9 +279,11 @@ class Library:
         return True
 
     async def keep_snapshots(self) -> None:
-        """Writes what is due, for ever."""
+        """Writes what is due and sweeps what is of no use, for ever."""
         while True:
             await asyncio.sleep(self._settings.snapshot_poll_s)
+            if self._snapshots is not None:
+                await asyncio.to_thread(self._snapshots.sweep)
             for guild_id in self.guilds:
                 try:
                     await self.save(guild_id)
@@ -295,7 +297,10 @@ class Library:
 
     async def _save(self, guild_id: GuildId, shard: int) -> bool:
         passages = await self.ask(guild_id, lambda index: index.passages, shard)
-        if self._snapshots is None or not self._snapshots.due(guild_id, passages, shard):
+        if self._snapshots is None:
+            return False
+        if not self._snapshots.due(guild_id, passages, shard):
+            self._snapshots.forget(guild_id, passages, shard)
             return False
         async with self._changing:  # what is applied and the position belong together
             position = self.position

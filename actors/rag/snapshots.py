@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from actors.runtime.message import GuildId, Position
 from actors.settings import IndexSettings
 
 _log = structlog.get_logger("elders_guild.rag")
+_ENDING = ".index"
 
 
 class Snapshots:
@@ -104,6 +106,27 @@ class Snapshots:
         metrics.INDEX_SNAPSHOTS.labels("written").inc()
         _log.info("snapshot_written", guild_id=guild_id, position=str(position), bytes=size)
 
+    def forget(self, guild_id: GuildId, passages: int, shard: int = 0) -> None:
+        """Takes away the snapshot of a shard that has become so small that it wants none."""
+        if passages < self._settings.snapshot_passages:
+            _unlink(self._path(guild_id, shard))
+
+    def sweep(self) -> None:
+        """Takes away what nobody will read: what is too old, and what was never finished.
+
+        The snapshots of guilds and shards that are no more are among the old ones: nobody writes
+        them any more. Blocks for as long as it takes to list the folder.
+        """
+        oldest = self._now() - self._settings.snapshot_max_age_s
+        for pattern in (f"*{_ENDING}", f"*{_ENDING}.*{snapshot.UNFINISHED}"):
+            for path in self._settings.snapshot_dir.glob(pattern):
+                try:
+                    stale = path.stat().st_mtime < oldest
+                except OSError:  # whoever wrote it has just renamed it
+                    continue
+                if stale or not _has_a_writer(path):
+                    _unlink(path)
+
     def _check(self, found: Snapshot, end: Position) -> None:
         position = found.position
         if position.epoch != end.epoch or position > end:
@@ -114,4 +137,25 @@ class Snapshots:
     def _path(self, guild_id: GuildId, shard: int) -> Path:
         name = hashlib.sha256(guild_id.encode()).hexdigest()[:32]
         part = f".{shard}-of-{self._settings.shards}" if self._settings.shards > 1 else ""
-        return self._settings.snapshot_dir / f"{name}{part}.index"
+        return self._settings.snapshot_dir / f"{name}{part}{_ENDING}"
+
+
+def _has_a_writer(path: Path) -> bool:
+    """Whether the process lives that a file is named after; a whole one needs none."""
+    number = path.name.removesuffix(snapshot.UNFINISHED).rpartition(".")[2]
+    if path.name.endswith(_ENDING) or not number.isdecimal():
+        return True
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another account, or no number of a process
+        return True
+    return True
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("snapshot_not_removed", reason=str(error))

@@ -1,5 +1,8 @@
 """A start goes on from a snapshot where it can, and from the rows where it cannot."""
 
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -214,3 +217,40 @@ async def test_a_shards_snapshot_in_another_model_is_not_used(world: World) -> N
 
     assert None not in same
     assert other == [None, None]
+
+
+async def test_a_guild_that_has_become_small_keeps_no_snapshot(world: World) -> None:
+    async with world.member() as (library, pool):
+        await pool.ask(store_document(DISK))
+        await world.settle(library)
+        await library.save(GUILD)
+    small = world.settings.model_copy(update={"snapshot_passages": 10})
+    kept = Snapshots(small, world.now)
+
+    kept.forget(GUILD, 10)
+    large_enough = list(small.snapshot_dir.iterdir())
+    kept.forget(GUILD, 9)
+
+    assert len(large_enough) == 1
+    assert list(small.snapshot_dir.iterdir()) == []
+
+
+def test_a_sweep_takes_what_is_too_old_and_what_was_never_finished(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    ages_s = {
+        "a.index": 59,
+        "b.index": 61,
+        f"c.index.{gone.pid}.new": 1,
+        f"d.index.{os.getpid()}.new": 1,
+        f"e.index.{os.getpid()}.new": 61,
+        "notes.txt": 61,
+    }
+    for name, age_s in ages_s.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (NOW - age_s, NOW - age_s))
+
+    Snapshots(settings(tmp_path), lambda: NOW).sweep()
+
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"a.index", f"d.index.{os.getpid()}.new", "notes.txt"}
