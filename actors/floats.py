@@ -6,7 +6,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-_WIDTH = 4
+WIDTH = 4
+"""Bytes of a number."""
 _NUMBERS = frozenset((int, float))
 
 
@@ -28,17 +29,17 @@ def float32(value: object) -> bytes:
             raise ValueError("must be a list of numbers, or base64")
 
 
-def unit(values: bytes, dimension: int) -> npt.NDArray[np.float32]:
+def unit(values: bytes, dimension: int | None = None) -> npt.NDArray[np.float32]:
     """The vector at length 1, shape (dimension,).
 
     Args:
         values: as `float32` answers them.
-        dimension: that it must have.
+        dimension: that it must have; None: any.
 
     Raises:
         ValueError: another dimension, not finite, or without a direction.
     """
-    if len(values) != dimension * _WIDTH:
+    if dimension is not None and len(values) != dimension * WIDTH:
         raise ValueError(f"are not {dimension} numbers")
     numbers = np.frombuffer(values, "<f4").astype(np.float64)  # whose squares do not overflow
     length = math.sqrt(numbers @ numbers)
@@ -55,7 +56,7 @@ def _decoded(text: str) -> bytes:
         values = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:  # binascii's own, and what is not ASCII
         raise ValueError("are not base64") from None
-    if not values or len(values) % _WIDTH:
+    if not values or len(values) % WIDTH:
         raise ValueError("are not whole float32 numbers")
     return values
 

@@ -8,21 +8,33 @@ from actors.errors import ValidationError
 from actors.rag.messages import GivenVector
 
 
-def unit(vector: GivenVector | None, model: ModelIdentity) -> GivenVector | None:
+def unit(vector: GivenVector | None) -> GivenVector | None:
     """The vector at length 1; None where there is none.
 
     Raises:
-        ValidationError: it is of another model or dimension, is not finite or has no direction.
+        ValidationError: it is not finite or has no direction.
     """
     if vector is None:
         return None
-    if vector.model != model.model_id:
-        raise ValidationError("vector/model", f"is not {model.model_id}, which this guild uses")
     try:
-        values = floats.unit(vector.values, model.dimension).astype("<f4").tobytes()
+        values = floats.unit(vector.values).astype("<f4", copy=False).tobytes()
     except ValueError as error:
         raise ValidationError("vector/values", str(error)) from None
     return GivenVector(model=vector.model, values=values)
+
+
+def check(vector: GivenVector | None, model: ModelIdentity) -> None:
+    """Whether it can be compared with the others of the guild.
+
+    Raises:
+        ValidationError: it is of another model or dimension.
+    """
+    if vector is None:
+        return
+    if vector.model != model.model_id:
+        raise ValidationError("vector/model", f"is not {model.model_id}, which this guild uses")
+    if len(vector.values) != model.dimension * floats.WIDTH:
+        raise ValidationError("vector/values", f"are not {model.dimension} numbers")
 
 
 def digest(vector: GivenVector | None) -> str | None:

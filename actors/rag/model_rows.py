@@ -10,12 +10,12 @@ from actors.storage.database import Transaction
 
 async def model(tx: Transaction, guild_id: GuildId) -> ModelIdentity | None:
     """The model as it is now; None: the guild has no vector yet."""
-    return _identity(await tx.fetchrow(sql.MODEL, guild_id))
+    return identity(await tx.fetchrow(sql.MODEL, guild_id))
 
 
 async def held(tx: Transaction, guild_id: GuildId) -> ModelIdentity | None:
     """The same, and no other until the transaction ends."""
-    return _identity(await tx.fetchrow(sql.HELD_MODEL, guild_id))
+    return identity(await tx.fetchrow(sql.HELD_MODEL, guild_id))
 
 
 async def settled(tx: Transaction, guild_id: GuildId, wanted: ModelIdentity) -> ModelIdentity:
@@ -28,5 +28,8 @@ async def settled(tx: Transaction, guild_id: GuildId, wanted: ModelIdentity) -> 
     return found
 
 
-def _identity(row: asyncpg.Record | None) -> ModelIdentity | None:
-    return None if row is None else ModelIdentity(row["model_id"], row["dimension"])
+def identity(row: asyncpg.Record | None) -> ModelIdentity | None:
+    """The model that a row names; None where it names none."""
+    if row is None or row["model_id"] is None:
+        return None
+    return ModelIdentity(row["model_id"], row["dimension"])

@@ -7,7 +7,7 @@ import asyncpg
 import numpy as np
 
 from actors.embedding.identity import ModelIdentity
-from actors.errors import NotFound, VersionConflict
+from actors.errors import NotFound
 from actors.events import DocumentIndexed
 from actors.index.passage import Passage, Vector
 from actors.rag import domain, model_rows, projection, sql, writing
@@ -35,22 +35,24 @@ class PostgresRagStore:
         self, guild_id: GuildId, commands: Sequence[StoreDocument]
     ) -> Sequence[Known]:
         """See `RagStore.look_up`."""
-        names = [_name(command) for command in commands]
-        async with self._database.read(guild_id, planned_once=True) as tx:
-            earlier = await inbox.recall_each(tx, commands)
+        async with self._database.statements() as tx:
             rows = await tx.fetch(
-                sql.PRESENT,
+                sql.LOOK_UP,
                 guild_id,
-                [external_id for external_id, _ in names if external_id is not None],
-                [digest for external_id, digest in names if external_id is None],
+                [command.command_id for command in commands],
+                [command.external_id for command in commands],
+                [
+                    domain.sha256(command.content) if command.external_id is None else None
+                    for command in commands
+                ],
             )
-        present: dict[_Name, Document] = {}
-        for row in rows:
-            digest = row["content_sha256"] if row["external_id"] is None else ""
-            present[row["external_id"], digest] = _document(row)
         return [
-            Known(present=present.get(name), earlier=one)
-            for name, one in zip(names, earlier, strict=True)
+            Known(
+                present=None if row["document_id"] is None else _document(row),
+                earlier=inbox.earlier(row, command) if row["handled"] else None,
+                model=model_rows.identity(row),
+            )
+            for row, command in zip(rows, commands, strict=True)
         ]
 
     async def document(
@@ -110,22 +112,7 @@ class PostgresRagStore:
     ) -> Sequence[Outcome[ReplyT]]:
         """See `RagStore.commit_all`."""
         async with self._database.transaction(guild_id, planned_once=True) as tx:
-            lost = await writing.put_documents(tx, guild_id, writes)
-            kept = [write for index, write in enumerate(writes) if index not in lost]
-            positions = await writing.put_sources(tx, guild_id, kept)
-            handled = [
-                (write.cause, write.reply, position)
-                for write, position in zip(kept, positions, strict=True)
-            ]
-            await inbox.record_each(tx, handled)
-        outcomes: list[Outcome[ReplyT]] = [
-            Outcome(error=VersionConflict("document", lost.get(index, "")))
-            for index in range(len(writes))
-        ]
-        left = (index for index in range(len(writes)) if index not in lost)
-        for index, (_, reply, position) in zip(left, handled, strict=True):
-            outcomes[index] = Outcome(reply=reply, position=position)
-        return outcomes
+            return await writing.put(tx, guild_id, writes)
 
     async def guilds(self) -> list[GuildId]:
         """See `RagStore.guilds`."""
@@ -251,16 +238,6 @@ class PostgresRagStore:
                         )
                     ],
                 )
-
-
-_Name = tuple[str | None, str]
-
-
-def _name(command: StoreDocument) -> _Name:
-    """The external id; without one, the digest of the content."""
-    if command.external_id is not None:
-        return command.external_id, ""
-    return None, domain.sha256(command.content)
 
 
 async def _with_passages(

@@ -1,5 +1,7 @@
 """The statements of the RAG sage's store."""
 
+from actors.storage.database import AS_GUILD
+
 DOCUMENT = """
 SELECT d.document_id, d.external_id, d.created_at, v.version, v.title, v.content, v.content_type,
        v.content_sha256, v.source_url, v.kind, v.tags, v.alert_names, v.labels, v.metadata,
@@ -9,23 +11,60 @@ FROM documents d JOIN document_versions v USING (guild_id, document_id)
 WHERE d.guild_id = $1
 """
 
-PRESENT = f"""
-{DOCUMENT} AND d.external_id = ANY($2) AND v.version = d.version
-UNION ALL
-{DOCUMENT} AND d.external_id IS NULL AND d.content_sha256 = ANY($3) AND v.version = d.version
+# A row for each command, whatever is known of it. One by one: what is asked for is little, and a
+# join could read a whole table for it.
+LOOK_UP = f"""
+WITH {AS_GUILD}
+SELECT model.model_id, model.dimension, earlier.handled, earlier.request_hash, earlier.reply,
+       earlier.position, present.*
+FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY
+     AS given(command_id, external_id, content_sha256, number)
+LEFT JOIN (SELECT model_id, dimension FROM guild_models WHERE guild_id = $1) AS model ON true
+LEFT JOIN LATERAL (
+    SELECT true AS handled, request_hash, reply, position FROM inbox
+    WHERE guild_id = $1 AND command_id = given.command_id LIMIT 1
+) AS earlier ON true
+LEFT JOIN LATERAL (
+    {DOCUMENT} AND d.external_id = given.external_id AND v.version = d.version
+    UNION ALL
+    {DOCUMENT} AND d.external_id IS NULL AND d.content_sha256 = given.content_sha256
+               AND v.version = d.version
+    LIMIT 1
+) AS present ON true
+WHERE (SELECT id FROM guild) = $1
+ORDER BY given.number
+"""  # noqa: S608  # constants only
+
+_PUT_SOURCES = """
+INSERT INTO sources (guild_id, source_id, source_type, source_version, index_version, external_id,
+                     title, body, kind, status, tags, alert_names, labels, urls, removed,
+                     access_level, changed_at)
+"""
+
+_WHERE_NEWER = """
+ON CONFLICT (guild_id, source_id) DO UPDATE
+SET source_version = excluded.source_version, index_version = sources.index_version + 1,
+    external_id = excluded.external_id, title = excluded.title, body = excluded.body,
+    kind = excluded.kind, status = excluded.status, tags = excluded.tags,
+    alert_names = excluded.alert_names, labels = excluded.labels, urls = excluded.urls,
+    removed = excluded.removed, access_level = excluded.access_level,
+    changed_at = excluded.changed_at
+WHERE sources.source_version < excluded.source_version
+RETURNING source_id, index_version
 """
 
 # Rows come as one JSON text: the driver takes several times as long to encode them as elements of
 # arrays. They are written in the order of their keys: two transactions that meet wait for each
 # other, and do not lock each other out. Whoever lost a race has no row in the answer and writes
-# nothing.
-PUT_DOCUMENTS = """
+# nothing. A document is a source, too: what both say of it is given once.
+PUT_DOCUMENTS = f"""
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset($2::json) AS given(
         document_id text, external_id text, version int, status text, content_sha256 text,
         created_at timestamptz, updated_at timestamptz, title text, content text,
         content_type text, source_url text, kind text, tags text[], alert_names text[],
-        labels jsonb, metadata jsonb, vector_sha256 text)
+        labels jsonb, metadata jsonb, vector_sha256 text, urls text[], removed boolean,
+        access_level text, changed_at timestamptz)
 ), made AS (
     INSERT INTO documents (guild_id, document_id, external_id, version, status, content_sha256,
                            created_at, updated_at)
@@ -45,20 +84,26 @@ WITH given AS MATERIALIZED (
     RETURNING document_id
 ), won AS (
     SELECT document_id FROM made UNION ALL SELECT document_id FROM moved
+), versions AS (
+    INSERT INTO document_versions (guild_id, document_id, version, title, content, content_type,
+                                   content_sha256, source_url, kind, tags, alert_names, labels,
+                                   metadata, stored_at, vector_sha256)
+    SELECT $1, document_id, version, title, content, content_type, content_sha256, source_url, kind,
+           tags, alert_names, labels, metadata, updated_at, vector_sha256
+    FROM given JOIN won USING (document_id)
+), found AS (
+    {_PUT_SOURCES}
+    SELECT $1, document_id, 'document', version, 1, external_id, title, '', kind, status, tags,
+           alert_names, labels, urls, removed, access_level, changed_at
+    FROM given JOIN won USING (document_id) ORDER BY document_id
+    {_WHERE_NEWER}
 )
-INSERT INTO document_versions (guild_id, document_id, version, title, content, content_type,
-                               content_sha256, source_url, kind, tags, alert_names, labels,
-                               metadata, stored_at, vector_sha256)
-SELECT $1, document_id, version, title, content, content_type, content_sha256, source_url, kind,
-       tags, alert_names, labels, metadata, updated_at, vector_sha256
-FROM given JOIN won USING (document_id)
-RETURNING document_id
-"""
+SELECT document_id AS source_id, index_version
+FROM won LEFT JOIN found ON found.source_id = won.document_id
+"""  # noqa: S608  # constants only
 
-PUT_SOURCES = """
-INSERT INTO sources (guild_id, source_id, source_type, source_version, index_version, external_id,
-                     title, body, kind, status, tags, alert_names, labels, urls, removed,
-                     access_level, changed_at)
+PUT_SOURCES = f"""
+{_PUT_SOURCES}
 SELECT $1, source_id, source_type, source_version, 1, external_id, title, body, kind, status, tags,
        alert_names, labels, urls, removed, access_level, changed_at
 FROM json_to_recordset($2::json) AS given(
@@ -66,16 +111,8 @@ FROM json_to_recordset($2::json) AS given(
     kind text, status text, tags text[], alert_names text[], labels jsonb, urls text[],
     removed boolean, access_level text, changed_at timestamptz)
 ORDER BY source_id
-ON CONFLICT (guild_id, source_id) DO UPDATE
-SET source_version = excluded.source_version, index_version = sources.index_version + 1,
-    external_id = excluded.external_id, title = excluded.title, body = excluded.body,
-    kind = excluded.kind, status = excluded.status, tags = excluded.tags,
-    alert_names = excluded.alert_names, labels = excluded.labels, urls = excluded.urls,
-    removed = excluded.removed, access_level = excluded.access_level,
-    changed_at = excluded.changed_at
-WHERE sources.source_version < excluded.source_version
-RETURNING source_id, index_version
-"""
+{_WHERE_NEWER}
+"""  # noqa: S608  # constants only
 
 # One statement: the old passages leave, and their vectors go to the new ones of the same text, if
 # they are of the guild's model.

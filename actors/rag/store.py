@@ -32,10 +32,12 @@ class Known:
     Attributes:
         present: the document of this external id; without one, the nameless one of this content.
         earlier: what became of the very command, where it was handled before.
+        model: what all vectors of the guild come from; None: it has none yet.
     """
 
     present: Document | None = None
     earlier: Outcome[StoredDocument] | None = None
+    model: ModelIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

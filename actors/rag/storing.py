@@ -8,7 +8,7 @@ import structlog
 
 from actors import clock
 from actors.embedding.identity import ModelIdentity
-from actors.errors import ElderGuildError, VersionConflict
+from actors.errors import ElderGuildError, ValidationError, VersionConflict
 from actors.rag import domain, given
 from actors.rag.messages import Document, StoredDocument, StoreDocument
 from actors.rag.store import Change, RagStore, Write
@@ -57,10 +57,9 @@ class Storing:
         """
         outcomes: dict[int, Stored] = {}
         filled: dict[int, StoreDocument] = {}
-        model = await self._model_of(commands)
         async for index, command in in_turns(enumerate(commands), self._settings.store_hold_s):
             try:
-                filled[index] = self._filled(command, model)
+                filled[index] = self._filled(command)
             except Exception as error:  # of this one; its neighbours shall not suffer
                 outcomes[index] = _failed(error)
         while filled:
@@ -70,15 +69,8 @@ class Storing:
             outcomes |= await self._persist(wave)
         return [outcomes[index] for index in range(len(commands))]
 
-    async def _model_of(self, commands: Sequence[StoreDocument]) -> ModelIdentity:
-        """That vectors must be of, where documents bring any."""
-        brings = next((one for one in commands if one.vector is not None), None)
-        if brings is None:
-            return self._model
-        return await self._store.model(brings.context.caller.guild_id) or self._model
-
-    def _filled(self, command: StoreDocument, model: ModelIdentity) -> StoreDocument:
-        vector = given.unit(command.vector, model)
+    def _filled(self, command: StoreDocument) -> StoreDocument:
+        vector = given.unit(command.vector)
         most = self._settings.max_document_chars
         if vector is not None:
             most = min(most, self._settings.max_whole_chars)
@@ -134,6 +126,11 @@ class Storing:
             if one.earlier is not None:
                 outcomes[index] = one.earlier
             elif taken.isdisjoint(names):
+                try:
+                    given.check(command.vector, one.model or self._model)
+                except ValidationError as error:
+                    outcomes[index] = Outcome(error=error)
+                    continue
                 taken |= names
                 writes[index] = self._decide(command, one.present, now)
         if writes:

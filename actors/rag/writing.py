@@ -1,85 +1,107 @@
 """Rows of many documents and sources, a statement for each table."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import orjson
 
 from actors.embedding.identity import ModelIdentity
 from actors.errors import VersionConflict
 from actors.rag import domain, model_rows, projection, sql
 from actors.rag.domain import Chunk, Indexed
-from actors.rag.messages import Document
 from actors.rag.store import Change, Write
-from actors.runtime.message import GuildId, Position
-from actors.storage import outbox
+from actors.runtime.message import GuildId, Outcome, ReplyT
+from actors.storage import effects
 from actors.storage.database import Transaction, binary_vector
+from actors.storage.effects import Effect, Entry
 
 _FLOAT32_BYTES = 4
 _NOTHING = orjson.Fragment(b"{}")
 
 
-async def put_documents(
-    tx: Transaction, guild_id: GuildId, writes: Sequence[Write[Any]]
-) -> dict[int, str]:
-    """Writes the documents among the changes, with their versions.
+async def put(
+    tx: Transaction, guild_id: GuildId, writes: Sequence[Write[ReplyT]]
+) -> Sequence[Outcome[ReplyT]]:
+    """Writes what the commands change, an event for each change, and what they are answered.
+
+    Sources and documents come first, then the guild's model is held, then come passages, events
+    and replies: all who write take their locks in this order.
 
     Returns:
-        Which of the writes lost a race, by their index, with the id of the document.
+        As `RagStore.commit_all`.
+
+    Raises:
+        AlreadyHandled, VersionConflict: as `RagStore.commit_all`; the transaction must not commit.
     """
-    documents = {
-        write.change.document.document_id: (index, write.change.document)
-        for index, write in enumerate(writes)
-        if write.change is not None and write.change.document is not None
+    changes = [write.change for write in writes if write.change is not None]
+    versions = await _put_sources(tx, guild_id, changes)
+    lost = {
+        change.source.source_id for change in changes if change.source.source_id not in versions
     }
-    if not documents:
-        return {}
-    rows = await tx.fetch(
-        sql.PUT_DOCUMENTS, guild_id, _json([_document(one) for _, one in documents.values()])
+    kept = [
+        write
+        for write in writes
+        if write.change is None or write.change.source.source_id not in lost
+    ]
+    await _replace_chunks(
+        tx, guild_id, [write.change for write in kept if write.change is not None], versions
     )
-    won = {row["document_id"] for row in rows}
-    return {index: name for name, (index, _) in documents.items() if name not in won}
+    positions = iter(
+        await effects.record(
+            tx,
+            guild_id,
+            [Effect(one.cause, one.reply, _entry(one.change, versions)) for one in kept],
+        )
+    )
+    return [
+        Outcome(error=VersionConflict("document", write.change.source.source_id))
+        if write.change is not None and write.change.source.source_id in lost
+        else Outcome(reply=write.reply, position=next(positions))
+        for write in writes
+    ]
 
 
-async def put_sources(
-    tx: Transaction, guild_id: GuildId, writes: Sequence[Write[Any]]
-) -> list[Position | None]:
-    """Writes the sources of the changes, their passages and an event for each.
+async def _put_sources(
+    tx: Transaction, guild_id: GuildId, changes: Sequence[Change]
+) -> dict[str, int]:
+    """Writes the sources of the changes, and the documents that some of them are.
 
     Returns:
-        The position of each write's event; None where it changes nothing.
+        The version of each source's passages; without the documents that lost a race.
 
     Raises:
         VersionConflict: one of the sources is at this version already.
     """
-    changes = [write.change for write in writes if write.change is not None]
-    if not changes:
-        return [None] * len(writes)
-    sources = [_source(change.source) for change in changes]
-    rows = await tx.fetch(sql.PUT_SOURCES, guild_id, _json(sources))
+    rows: list[asyncpg.Record] = []
+    documents = [one for one in changes if one.document is not None]
+    if documents:
+        rows += await tx.fetch(sql.PUT_DOCUMENTS, guild_id, _json(map(_document, documents)))
+    others = [one.source for one in changes if one.document is None]
+    if others:
+        rows += await tx.fetch(sql.PUT_SOURCES, guild_id, _json(map(_source, others)))
     versions = {row["source_id"]: row["index_version"] for row in rows}
-    for change in changes:
-        if change.source.source_id not in versions:
-            raise VersionConflict(change.source.type, change.source.source_id)
-    await _replace_chunks(tx, guild_id, changes, versions)
-    positions = iter(
-        await outbox.append_each(
-            tx,
-            [
-                outbox.Entry(
-                    write.cause,
-                    projection.index_entry(write.change.source.source_id),
-                    versions[write.change.source.source_id] - 1,
-                    domain.announcement(write.change.source, write.change.chunks),
-                )
-                for write in writes
-                if write.change is not None
-            ],
-        )
+    for source in others:
+        if source.source_id not in versions:
+            raise VersionConflict(source.type, source.source_id)
+    for source_id, version in versions.items():
+        if version is None:
+            raise VersionConflict("document", source_id)
+    return versions
+
+
+def _entry(change: Change | None, versions: Mapping[str, int]) -> Entry | None:
+    """The event of a change."""
+    if change is None:
+        return None
+    source_id = change.source.source_id
+    return Entry(
+        aggregate_id=projection.index_entry(source_id),
+        version=versions[source_id],
+        payload=domain.announcement(change.source, change.chunks),
     )
-    return [None if write.change is None else next(positions) for write in writes]
 
 
 async def _replace_chunks(
@@ -129,8 +151,8 @@ def _chunk(source_id: str, chunk: Chunk, vectors: list[bytes]) -> dict[str, Any]
     }
 
 
-def _json(rows: Sequence[Mapping[str, Any]]) -> str:
-    return orjson.dumps(rows).decode()
+def _json(rows: Iterable[Mapping[str, Any]]) -> str:
+    return orjson.dumps(list(rows)).decode()
 
 
 def _object(fields: Mapping[str, Any]) -> orjson.Fragment:
@@ -138,7 +160,10 @@ def _object(fields: Mapping[str, Any]) -> orjson.Fragment:
     return orjson.Fragment(json.dumps(dict(fields))) if fields else _NOTHING
 
 
-def _document(document: Document) -> dict[str, Any]:
+def _document(change: Change) -> dict[str, Any]:
+    """The row of a document and of the source that it is."""
+    document, source = change.document, change.source
+    assert document is not None  # noqa: S101  # who calls has looked
     return {
         "document_id": document.document_id,
         "external_id": document.external_id,
@@ -157,17 +182,22 @@ def _document(document: Document) -> dict[str, Any]:
         "labels": _object(document.labels),
         "metadata": _object(document.metadata),
         "vector_sha256": document.vector_sha256,
+        "urls": source.urls,
+        "removed": source.removed,
+        "access_level": source.access,
+        "changed_at": source.changed_at,
     }
 
 
 def _source(source: Indexed) -> dict[str, Any]:
+    """The row of what is no document."""
     return {
         "source_id": source.source_id,
         "source_type": source.type,
         "source_version": source.version,
         "external_id": source.external_id,
         "title": source.title,
-        "body": "" if source.type == "document" else source.body,
+        "body": source.body,
         "kind": source.kind,
         "status": source.status,
         "tags": source.tags,

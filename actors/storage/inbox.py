@@ -1,11 +1,9 @@
 """Once: the reply of every command that took effect, kept in the transaction of the effect."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
 import asyncpg
-import orjson
 from pydantic import TypeAdapter
 
 from actors.errors import ElderGuildError, ValidationError
@@ -52,69 +50,27 @@ async def record(tx: Transaction, command: Command[ReplyT], reply: ReplyT) -> No
         command.context.caller.guild_id,
         command.command_id,
         command.request_hash,
-        _adapter(type(command)).dump_json(reply).decode(),
+        as_kept(command, reply).decode(),
         None if tx.position is None else str(tx.position),
     )
     if status != "INSERT 0 1":
         raise AlreadyHandled
 
 
-async def record_each(
-    tx: Transaction, handled: Sequence[tuple[Command[ReplyT], ReplyT, Position | None]]
-) -> None:
-    """Writes replies and positions of commands of one type and guild, in one statement.
-
-    Raises:
-        AlreadyHandled: one of them took effect before, or is there twice.
-    """
-    if not handled:
-        return
-    commands = [command for command, _, _ in handled]
-    adapter = _adapter(type(commands[0]))
-    rows = [
-        {
-            "command_id": command.command_id,
-            "request_hash": command.request_hash,
-            "reply": orjson.Fragment(adapter.dump_json(reply)),
-            "position": None if position is None else str(position),
-        }
-        for command, reply, position in handled
-    ]
-    status = await tx.execute(
-        "INSERT INTO inbox (guild_id, command_id, request_hash, reply, position)"
-        " SELECT $1, command_id, request_hash, coalesce(reply, 'null'), position"
-        " FROM json_to_recordset($2::json)"
-        " AS given(command_id text, request_hash text, reply jsonb, position text)"
-        " ORDER BY command_id ON CONFLICT DO NOTHING",
-        commands[0].context.caller.guild_id,
-        orjson.dumps(rows).decode(),
-    )
-    if status != f"INSERT 0 {len(handled)}":
-        raise AlreadyHandled
+def as_kept(command: Command[ReplyT], reply: ReplyT) -> bytes:
+    """The JSON that a reply is kept as."""
+    return _adapter(type(command)).dump_json(reply)
 
 
-async def recall_each(
-    tx: Transaction, commands: Sequence[Command[ReplyT]]
-) -> list[Outcome[ReplyT] | None]:
-    """For each command the first reply, where it took effect before.
+def earlier(row: asyncpg.Record, command: Command[ReplyT]) -> Outcome[ReplyT]:
+    """What the command answered the first time.
 
     A command whose id was used for a different request has a `ValidationError` instead.
+
+    Args:
+        row: of the command's id, with ``request_hash``, ``reply`` and ``position``.
+        command: that is here again.
     """
-    if not commands:
-        return []
-    rows = await tx.fetch(
-        "SELECT command_id, request_hash, reply, position FROM inbox"
-        " WHERE guild_id = $1 AND command_id = ANY($2)",
-        commands[0].context.caller.guild_id,
-        [command.command_id for command in commands],
-    )
-    by_id = {row["command_id"]: row for row in rows}
-    return [_earlier(by_id.get(command.command_id), command) for command in commands]
-
-
-def _earlier(row: asyncpg.Record | None, command: Command[ReplyT]) -> Outcome[ReplyT] | None:
-    if row is None:
-        return None
     try:
         recalled = _recalled(row, command)
     except ValidationError as error:

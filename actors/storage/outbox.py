@@ -1,9 +1,7 @@
 """Events leave with the rows they belong to: one transaction, or neither."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-
-import orjson
+from typing import Any
 
 from actors import clock, events
 from actors.errors import ValidationError, VersionConflict
@@ -34,44 +32,6 @@ RETURNING xid::text AS xid, seq
 """
 # The conditions keep the log's order and the versions' order one and the same. A transaction that
 # got its id early and then waited for a later one to commit would put version 2 before version 1.
-
-
-# The same for many aggregates of one event each. Heads are written in the order of their ids: two
-# transactions that meet wait for each other, and do not lock each other out. Rows come as one JSON
-# text: the driver looks at each element of an array in Python.
-_INSERT_EACH = """
-WITH given AS MATERIALIZED (
-    SELECT * FROM ROWS FROM (json_to_recordset($5::json) AS (
-        aggregate_id text, version int, event_id text, type text, schema_version int,
-        correlation_id text, causation_id text, principal_id text, data jsonb)
-    ) WITH ORDINALITY AS new(aggregate_id, version, event_id, type, schema_version, correlation_id,
-                             causation_id, principal_id, data, number)
-), heads AS (
-    INSERT INTO aggregate_heads AS head (guild_id, aggregate_id, version, xid)
-    SELECT $1, aggregate_id, version, pg_current_xact_id() FROM given ORDER BY aggregate_id
-    ON CONFLICT (guild_id, aggregate_id) DO UPDATE
-    SET version = excluded.version, xid = excluded.xid
-    WHERE head.version = excluded.version - 1 AND head.xid <= excluded.xid
-    RETURNING aggregate_id
-)
-INSERT INTO events (guild_id, event_id, source, type, schema_version, aggregate_id,
-                    aggregate_version, priority, occurred_at, correlation_id, causation_id,
-                    principal_id, data)
-SELECT $1, event_id, $2, type, schema_version, aggregate_id, version, $3, $4, correlation_id,
-       causation_id, principal_id, coalesce(data, 'null')
-FROM given JOIN heads USING (aggregate_id)
-ORDER BY number
-RETURNING xid::text AS xid, seq
-"""
-
-
-class Entry(NamedTuple):
-    """One event of one aggregate, which had ``version_before`` without it."""
-
-    cause: Command[Any]
-    aggregate_id: str
-    version_before: int
-    payload: Payload
 
 
 async def append(
@@ -142,63 +102,6 @@ async def append(
     if tx.position is None or tx.position < position:
         tx.position = position
     return position
-
-
-async def append_each(
-    tx: Transaction,
-    entries: Sequence[Entry],
-    *,
-    now: clock.Now = clock.now,
-    new_ids: clock.NewIds = clock.new_ids,
-) -> list[Position]:
-    """Writes one event of each of many aggregates, in one statement; see `append`.
-
-    Args:
-        tx: the transaction that also writes the aggregates' rows, of the guild of all causes.
-        entries: each of another aggregate; none about a data subject.
-        now: clock.
-        new_ids: maker of event ids.
-
-    Returns:
-        The position of each event, in the order of the entries, which is the log's.
-
-    Raises:
-        VersionConflict: as `append`, for any of them; the transaction must not commit.
-    """
-    if not entries:
-        return []
-    guild_id = entries[0].cause.context.caller.guild_id
-    numbered = zip(new_ids("evt", len(entries)), entries, strict=True)
-    given = [_row(event_id, entry) for event_id, entry in numbered]
-    rows = await tx.fetch(
-        _INSERT_EACH,
-        guild_id,
-        "elders-guild",
-        Priority.NORMAL.value,
-        now(),
-        orjson.dumps(given).decode(),
-    )
-    if len(rows) != len(entries):
-        raise VersionConflict("record", "")
-    positions = [Position(int(row["xid"]), row["seq"], tx.epoch) for row in rows]
-    if tx.position is None or tx.position < positions[-1]:
-        tx.position = positions[-1]
-    return positions
-
-
-def _row(event_id: str, entry: Entry) -> dict[str, Any]:
-    context, payload = entry.cause.context, entry.payload
-    return {
-        "aggregate_id": entry.aggregate_id,
-        "version": entry.version_before + 1,
-        "event_id": event_id,
-        "type": payload.type,
-        "schema_version": payload.schema_version,
-        "correlation_id": context.correlation_id,
-        "causation_id": context.causation_id or entry.cause.command_id,
-        "principal_id": context.caller.principal_id,
-        "data": orjson.Fragment(events.encode(payload)),
-    }
 
 
 async def _seal(
