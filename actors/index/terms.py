@@ -8,7 +8,14 @@ import tantivy
 
 from actors.index import cjk
 
-_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_\-.:/][A-Za-z0-9]+)*")
+# Identifiers that have something to hide. Plain words, which nearly all are, are passed over in one
+# step with what stands between them: only lower or upper case, or one capital in front.
+_UNUSUAL = re.compile(
+    r"""[^A-Za-z]*+
+        (?: (?:[A-Z]?[a-z]++|[A-Z]++) (?![A-Za-z0-9]|[_\-.:/][A-Za-z0-9]) [^A-Za-z]*+ )*+
+        ( [A-Za-z][A-Za-z0-9]*+ (?:[_\-.:/][A-Za-z0-9]++)*+ )?""",
+    re.VERBOSE,
+)
 _SEPARATOR = re.compile(r"[_\-.:/]+")
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _MAX_TERM = 64
@@ -55,9 +62,7 @@ def expand(text: str) -> str:
 
 
 def _hidden(text: str) -> Iterator[str]:
-    for found in _IDENTIFIER.findall(text):
-        if found.isalpha() and (found.islower() or found.istitle() or found.isupper()):
-            continue  # a plain word, as nearly all are
+    for found in filter(None, _UNUSUAL.findall(text)):
         parts = _SEPARATOR.split(found)
         if len(parts) > 1 and "_" in found:
             yield "".join(parts)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import asyncpg
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from actors.embedding.identity import ModelIdentity
 from actors.errors import NotFound
 from actors.events import DocumentIndexed
-from actors.index.passage import Passage, Vector
+from actors.index.passage import Passage, Source, Vector
 from actors.rag import domain, model_rows, projection, sql, writing
 from actors.rag.domain import Indexed
 from actors.rag.messages import Document, Filters, Hit, LegScore, StoreDocument
@@ -246,7 +247,7 @@ async def _with_passages(
     rows: Sequence[asyncpg.Record],
     model: ModelIdentity | None,
 ) -> list[Loaded]:
-    sources = [domain.searchable(_indexed(row)) for row in rows]
+    sources = [_searchable(row) for row in rows]
     found: dict[str, list[Passage]] = {source.source_id: [] for source in sources}
     wanted = (None, None) if model is None else (model.model_id, model.dimension)
     for row in await tx.fetch(sql.CHUNKS, guild_id, list(found), *wanted):
@@ -271,6 +272,30 @@ def _vector(sent: bytes | None) -> Vector | None:
     return np.frombuffer(sent, dtype=">f4", offset=4).astype(np.float32)
 
 
+def _searchable(row: asyncpg.Record) -> Source:
+    """What `domain.searchable` makes of `_indexed`, at once: the tail reads many."""
+    return Source(
+        source_id=row["source_id"],
+        type=row["source_type"],
+        version=row["source_version"],
+        title=row["title"],
+        external_id=row["external_id"],
+        kind=row["kind"],
+        status=row["status"],
+        tags=tuple(row["tags"]),
+        names=tuple(row["alert_names"]),
+        labels=_object(row["labels"]),
+        urls=tuple(row["urls"]),
+        access=row["access_level"],
+        changed_at=row["changed_at"].timestamp(),
+    )
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A JSON object; most are empty."""
+    return {} if text == "{}" else json.loads(text)
+
+
 def _indexed(row: asyncpg.Record) -> Indexed:
     return Indexed(
         source_id=row["source_id"],
@@ -283,7 +308,7 @@ def _indexed(row: asyncpg.Record) -> Indexed:
         status=row["status"],
         tags=tuple(row["tags"]),
         names=tuple(row["alert_names"]),
-        labels=json.loads(row["labels"]),
+        labels=_object(row["labels"]),
         urls=tuple(row["urls"]),
         removed=row["removed"],
         access=row["access_level"],
@@ -323,8 +348,8 @@ def _document(row: asyncpg.Record) -> Document:
         kind=row["kind"],
         tags=tuple(row["tags"]),
         alert_names=tuple(row["alert_names"]),
-        labels=json.loads(row["labels"]),
-        metadata=json.loads(row["metadata"]),
+        labels=_object(row["labels"]),
+        metadata=_object(row["metadata"]),
         status=row["status"],
         created_at=row["created_at"],
         updated_at=row["stored_at"],

@@ -1,5 +1,7 @@
 """Names, identifiers and fusion: the pure parts of the index."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -31,6 +33,23 @@ def test_a_whole_name_and_its_words_are_both_counted() -> None:
     found = terms.analyzer().analyze(terms.expand("KubeletDown kube_pod_info"))
 
     assert {"kubeletdown", "kubelet", "kube", "pod", "info", "kubepodinfo"} <= set(found)
+
+
+@given(st.text(alphabet="abBcCZX019_-.:/ \n,\u00e9", max_size=30))
+def test_plain_words_hide_nothing_and_every_other_identifier_its_words(text: str) -> None:
+    identifiers = re.findall(r"[A-Za-z][A-Za-z0-9]*(?:[_\-.:/][A-Za-z0-9]+)*", text)
+    wanted = []
+    for one in identifiers:
+        if not re.fullmatch(r"[A-Z]?[a-z]+|[A-Z]+", one):
+            parts = re.split(r"[_\-.:/]", one)
+            wanted += ["".join(parts)] * ("_" in one)
+            wanted += [
+                word for part in parts if len(terms.humps(part)) > 1 for word in terms.humps(part)
+            ]
+
+    expanded = terms.expand(text)
+
+    assert expanded[len(text) :].split() == wanted
 
 
 @pytest.mark.parametrize(
