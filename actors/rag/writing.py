@@ -123,7 +123,14 @@ async def _replace_chunks(
 
 def _fitting(chunk: Chunk, model: ModelIdentity | None) -> Chunk:
     """Without the vector that it brings, where that is not of the model."""
-    return chunk if _model(chunk) in (None, model) else replace(chunk, vector=None)
+    vector = chunk.vector
+    if vector is None or (
+        model is not None
+        and vector.model == model.model_id
+        and len(vector.values) == model.dimension * _FLOAT32_BYTES
+    ):
+        return chunk
+    return replace(chunk, vector=None)
 
 
 def _model(chunk: Chunk) -> ModelIdentity | None:
