@@ -547,6 +547,7 @@ class IndexSettings(_Section):
     group_bytes: int = Field(default=4 << 20, ge=1024, description="their texts and vectors")
     groups_in_flight: int = Field(default=2, ge=1, description="commits at one time, per member")
     max_waiting_documents: int = Field(default=5_000, ge=1, description="not yet committed")
+    max_waiting_bytes: int = Field(default=64 << 20, ge=1024, description="their texts and vectors")
     store_hold_s: float = Field(
         default=0.02, gt=0, description="of cutting documents, before others have a turn"
     )

@@ -211,4 +211,5 @@ def _limits(settings: IndexSettings) -> GroupLimits:
         waiting=settings.max_waiting_documents,
         attempts=settings.store_attempts,
         retry_after_s=settings.retry_after_s,
+        waiting_bytes=settings.max_waiting_bytes,
     )

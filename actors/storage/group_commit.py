@@ -39,7 +39,7 @@ class GroupLimits:
     waiting: int
     attempts: int
     retry_after_s: float
-    waiting_bytes: int = 64 << 20
+    waiting_bytes: int
 
 
 class GroupCommit(Generic[ItemT, DoneT]):
