@@ -701,6 +701,40 @@ class PrincipalUpdated(Payload):
     fields: tuple[str, ...]
 
 
+@event_type("user.disabled")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrincipalDisabled(Payload):
+    """A user or a client may not sign in any more; what it held is refused."""
+
+    principal_id: str
+
+
+@event_type("user.session.started")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStarted(Payload):
+    """A person signed in; ``client_id`` names the program that acts for them, if it is not ours."""
+
+    session_id: str
+    principal_id: str
+    client_id: str
+
+
+@event_type("user.session.ended")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnded(Payload):
+    """None of its tokens is good any more.
+
+    Attributes:
+        reason: ``revoked`` by whoever held it, ``reused``: a token or code came a second time,
+            ``changed``: the person or the client was changed or disabled.
+    """
+
+    session_id: str
+    principal_id: str
+    client_id: str
+    reason: str
+
+
 # --- System -----------------------------------------------------------------------------------
 
 

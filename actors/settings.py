@@ -401,8 +401,27 @@ class GatewaySettings(_Section):
     request_timeout_s: float = 15.0
     access_token_ttl_s: int = Field(default=900, ge=60, le=3600)
     token_leeway_s: int = Field(default=30, ge=0, le=60)
+    revocation_poll_s: float = Field(
+        default=0.5, gt=0, le=1, description="between looks for what was revoked"
+    )
+    revocation_timeout_s: float = Field(default=2.0, gt=0, description="of one look")
+    revocation_page: int = Field(default=1_000, ge=1, le=10_000)
+    max_revocations: int = Field(
+        default=200_000, ge=1, description="remembered; with more of them nobody is admitted"
+    )
+    blind_admin_s: float = Field(
+        default=5.0, gt=0, description="without such a look, and administrators are refused"
+    )
+    blind_s: float = Field(default=60.0, gt=0, description="the same for everybody")
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="whose X-Forwarded-For is believed; each must append to it"
+    )
     metrics_push_s: float = 2.0
-    issuer: str = "elders-guild"
+    issuer: str = Field(
+        default="http://127.0.0.1:8000",
+        pattern=r"^https?://[A-Za-z0-9.\[\]:-]+$",
+        description="our public address, which tokens name and all metadata begins with",
+    )
     audience: str = "elders-guild-api"
 
 
@@ -412,6 +431,24 @@ class IdentitySettings(_Section):
     hash_concurrency: int = Field(default=2, ge=1, le=16)
     hash_queue: int = Field(default=8, ge=0, description="sign-ins waiting for their turn")
     hash_retry_after_s: float = Field(default=2.0, gt=0)
+    account_failures: int = Field(
+        default=5, ge=1, description="of one login within the window, before it is slowed down"
+    )
+    account_window_s: float = Field(default=900.0, gt=0, le=3_600)
+    account_pause_s: float = Field(default=1.0, gt=0, description="the first; it doubles")
+    account_pause_max_s: float = Field(default=30.0, gt=0)
+    address_failures: int = Field(default=20, ge=1, description="of one address within the window")
+    address_window_s: float = Field(default=60.0, gt=0, le=3_600)
+    session_idle_s: float = Field(
+        default=7 * 86_400.0, gt=0, description="a refresh token that is not used ends"
+    )
+    session_s: float = Field(
+        default=30 * 86_400.0, gt=0, description="then a person signs in again, come what may"
+    )
+    code_s: float = Field(default=60.0, gt=0, le=600, description="life of an authorization code")
+    revocation_kept_s: float = Field(
+        default=3_900.0, gt=0, description="longer than any access token is good"
+    )
 
 
 class IncidentSettings(_Section):
@@ -743,6 +780,9 @@ class GuildSettings(BaseSettings):
     ray_address: str = "auto"
     ray_namespace: str = "guild"
     generation: int = Field(default=1, ge=1)
+    allow_password_grant: bool = Field(
+        default=False, description="legacy: lets programs send a person's password to /oauth/token"
+    )
     data_dir: Path = Field(default=Path(".guild"), description="all data of the local stack")
 
     database: DatabaseSettings = DatabaseSettings()
@@ -773,6 +813,13 @@ class GuildSettings(BaseSettings):
     def _waits_end_in_time(self) -> Self:
         if self.bus.pull_wait_s >= self.gateway.request_timeout_s:
             raise ValueError("bus.pull_wait_s is not below gateway.request_timeout_s")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_revoked_outlives_its_tokens(self) -> Self:
+        longest_s = self.gateway.access_token_ttl_s + self.gateway.token_leeway_s
+        if self.identity.revocation_kept_s < longest_s + self.gateway.blind_s:
+            raise ValueError("identity.revocation_kept_s is shorter than an access token is good")
         return self
 
     @model_validator(mode="after")

@@ -169,8 +169,9 @@ async def open_identity(app_url: str, config: GuildSettings) -> AsyncIterator[Ho
     """The sage over one connection, closed at the block's end."""
     database = await Database.open(app_url, config.database, connections=1, vault=Vault.of(config))
     try:
-        store = PostgresIdentityStore(database)
-        yield HostIdentity(store, IdentitySage(store, Passwords(config.identity)))
+        store = PostgresIdentityStore(database, config.identity)
+        sage = IdentitySage(store, Passwords(config.identity), config.identity)
+        yield HostIdentity(store, sage)
     finally:
         await database.close()
 

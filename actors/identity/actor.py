@@ -3,6 +3,8 @@
 from actors.identity.passwords import Passwords
 from actors.identity.postgres import PostgresIdentityStore
 from actors.identity.sage import IdentitySage
+from actors.identity.sessions.postgres import PostgresSessionStore
+from actors.identity.sessions.sage import SessionSage
 from actors.runtime.host import Host
 from actors.runtime.member import Member
 from actors.runtime.message import Handlers
@@ -16,5 +18,9 @@ class IdentityMember(Member):
         """Connects and hands the store to the sage."""
         database = await host.database()
         host.use_ledger(Inbox(database))
-        passwords = Passwords(host.settings.identity)
-        return IdentitySage(PostgresIdentityStore(database), passwords).handlers()
+        settings = host.settings.identity
+        principals = PostgresIdentityStore(database, settings)
+        kept = PostgresSessionStore(database, settings)
+        identity = IdentitySage(principals, Passwords(settings), settings)
+        sessions = SessionSage(kept, kept, principals, settings)
+        return {**identity.handlers(), **sessions.handlers()}

@@ -41,6 +41,37 @@ WITH done AS (
 DELETE FROM pull_deliveries AS line USING done
 WHERE (line.subscription, line.xid, line.seq) = (done.subscription, done.xid, done.seq)
 """
+# A code that comes again within the hour still ends what it gave.
+_FORGET_SIGN_INS = (
+    """
+    WITH old AS (SELECT session_id FROM sessions WHERE expires_at < clock_timestamp() LIMIT $1)
+    DELETE FROM sessions USING old WHERE sessions.session_id = old.session_id
+    """,
+    """
+    WITH old AS (
+        SELECT digest FROM authorization_codes
+        WHERE expires_at < clock_timestamp() - interval '1 hour' LIMIT $1
+    )
+    DELETE FROM authorization_codes AS code USING old WHERE code.digest = old.digest
+    """,
+    """
+    WITH old AS (
+        SELECT guild_id, kind, subject FROM revocations
+        WHERE expires_at < clock_timestamp() LIMIT $1
+    )
+    DELETE FROM revocations AS known USING old
+    WHERE (known.guild_id, known.kind, known.subject) = (old.guild_id, old.kind, old.subject)
+      AND known.expires_at < clock_timestamp()
+    """,
+    """
+    WITH old AS (
+        SELECT lane FROM sign_in_attempts
+        WHERE began_at < clock_timestamp() - interval '1 hour' LIMIT $1
+    )
+    DELETE FROM sign_in_attempts AS known USING old WHERE known.lane = old.lane
+      AND known.began_at < clock_timestamp() - interval '1 hour'
+    """,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +102,7 @@ async def keep_house(database: Database, settings: LogSettings, now: datetime) -
         (_FORGET_REPLIES, (settings.inbox_days, rows)),
         (_FORGET_IDENTITIES, (settings.identity_days, rows)),
         (_FORGET_PULLED, (rows,)),
+        *((statement, (rows,)) for statement in _FORGET_SIGN_INS),
     ):
         async with database.across_guilds() as tx:
             forgotten += int((await tx.execute(statement, *arguments)).rpartition(" ")[2])

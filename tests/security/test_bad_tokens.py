@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from fastapi import FastAPI
 
 from actors import clock
+from actors.settings import GuildSettings
 from serve_app.tokens import key_ring
 from tests.fixtures.gateway import GUILD, SECRET, app_over, token_of
 
@@ -44,7 +45,7 @@ def claims(**changed: Any) -> dict[str, Any]:
     """Good claims, with these changes; a value of Ellipsis removes the claim."""
     now = int(time.time())
     good = {
-        "iss": "elders-guild",
+        "iss": GuildSettings().gateway.issuer,
         "aud": "elders-guild-api",
         "sub": "user_1",
         "exp": now + 600,

@@ -40,7 +40,13 @@ class Sight:
         match payload:
             case events.KnowledgeCreated():  # KnowledgeUpdated is one of them
                 return payload.access_level in self._levels
-            case events.PrincipalCreated() | events.PrincipalUpdated():
+            case (
+                events.PrincipalCreated()
+                | events.PrincipalUpdated()
+                | events.PrincipalDisabled()
+                | events.SessionStarted()
+                | events.SessionEnded()
+            ):
                 return self._admin
             case events.TimerFired():
                 return self._elder

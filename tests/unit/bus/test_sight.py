@@ -60,6 +60,17 @@ SEEN = [
     (knowledge("a level of another version"), ""),
     (NEWCOMER, "admin"),
     (events.PrincipalUpdated(principal_id="user_2", fields=("role",)), "admin"),
+    (events.PrincipalDisabled(principal_id="user_2"), "admin"),
+    (
+        events.SessionStarted(session_id="ses_1", principal_id="user_2", client_id="console"),
+        "admin",
+    ),
+    (
+        events.SessionEnded(
+            session_id="ses_1", principal_id="user_2", client_id="console", reason="reused"
+        ),
+        "admin",
+    ),
     (TASK_GONE, "user elder admin"),
     (CUSTOM, "user elder admin"),
 ]

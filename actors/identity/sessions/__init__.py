@@ -1,0 +1,1 @@
+"""Sign-ins that last: refresh tokens, authorization codes, and what is refused before its time."""

@@ -1,0 +1,211 @@
+"""Sessions on PostgreSQL: the contract, many races and thefts, and what was revoked, in time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+
+from actors import clock
+from actors.identity.postgres import PostgresIdentityStore
+from actors.identity.sage import IdentitySage
+from actors.identity.sessions.messages import RefreshSession, RevokedSince
+from actors.identity.sessions.postgres import PostgresSessionStore
+from actors.identity.sessions.sage import SessionSage
+from actors.runtime.local import LocalPool
+from actors.runtime.message import GuildId
+from actors.settings import GuildSettings
+from actors.storage.database import Database
+from actors.storage.housekeeping import keep_house
+from actors.storage.inbox import Inbox
+from cluster import admin
+from tests.fixtures.gateway import quick_passwords
+from tests.fixtures.services import PreparedDatabase
+from tests.fixtures.session_contract import SessionContract, Time, World, new_digest, outcome
+from tests.fixtures.storage import new_vault
+
+pytestmark = pytest.mark.integration
+
+CONFIG = GuildSettings()
+RACES = 500
+THEFTS = 100
+AT_ONCE = 8
+
+ResultT = TypeVar("ResultT")
+
+
+@pytest.fixture
+async def database(module_database: PreparedDatabase) -> AsyncIterator[Database]:
+    opened = await Database.open(
+        module_database.app_url, CONFIG.database, connections=AT_ONCE, vault=new_vault()
+    )
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def guild(module_database: PreparedDatabase) -> GuildId:
+    return await admin.create_guild(module_database.owner_url, clock.new_id("hall"))
+
+
+def world_over(database: Database, guild: GuildId) -> World:
+    time = Time()
+    principals = PostgresIdentityStore(database)
+    store = PostgresSessionStore(database, CONFIG.identity)
+    return World(
+        guild=guild,
+        identity=IdentitySage(principals, quick_passwords(CONFIG), now=time),
+        sessions=SessionSage(store, store, principals, CONFIG.identity, now=time),
+        principals=principals,
+        time=time,
+    )
+
+
+@pytest.fixture
+def world(database: Database, guild: GuildId) -> World:
+    return world_over(database, guild)
+
+
+class TestPostgresSessionStore(SessionContract):
+    """The contract, with row-level security under it."""
+
+
+async def each(times: int, work: Callable[[], Awaitable[ResultT]]) -> list[ResultT]:
+    """Does it so many times, a few at a time."""
+    places = asyncio.Semaphore(AT_ONCE // 2)
+
+    async def one() -> ResultT:
+        async with places:
+            return await work()
+
+    return await asyncio.gather(*(one() for _ in range(times)))
+
+
+async def test_of_500_races_for_a_refresh_token_each_has_exactly_one_winner(world: World) -> None:
+    user = await world.user()
+
+    async def race() -> int:
+        digest = new_digest()
+        await world.sign_in(user, digest)
+        rivals = (outcome(world.refresh(digest, new_digest())) for _ in range(2))
+        return (await asyncio.gather(*rivals)).count("won")
+
+    winners = await each(RACES, race)
+
+    assert winners == [1] * RACES
+
+
+async def test_of_100_thefts_each_ends_the_session(world: World, database: Database) -> None:
+    user = await world.user()
+
+    async def theft() -> tuple[str, str]:
+        stolen, following = new_digest(), new_digest()
+        await world.sign_in(user, stolen)
+        await world.refresh(stolen, following)
+        thief = await outcome(world.refresh(stolen, new_digest()))
+        return thief, await outcome(world.refresh(following, new_digest()))
+
+    outcomes = await each(THEFTS, theft)
+
+    async with database.read(world.guild) as tx:
+        ended = await tx.fetchval("SELECT count(*) FROM sessions WHERE ended_at IS NOT NULL")
+        told = await tx.fetchval(
+            "SELECT count(*) FROM events WHERE type = 'user.session.ended'"
+            " AND data->>'reason' = 'reused'"
+        )
+        denied = await tx.fetchval("SELECT count(*) FROM revocations WHERE kind = 'session'")
+    assert outcomes == [("validation_error", "validation_error")] * THEFTS
+    assert (ended, told, denied) == (THEFTS, THEFTS, THEFTS)
+
+
+async def test_a_refresh_that_is_repeated_because_its_answer_was_lost_is_no_theft(
+    world: World, database: Database
+) -> None:
+    pool = LocalPool(world.sessions.handlers(), Inbox(database))
+    user, digest, following = await world.user(), new_digest(), new_digest()
+    await world.sign_in(user, digest)
+    command = RefreshSession(
+        context=world.context(),
+        command_id=clock.new_id("key"),
+        digest=digest,
+        next_digest=following,
+        client_id="_guild",
+    )
+
+    first = await pool.ask(command)
+    again = await pool.ask(command)
+
+    assert first == again
+    assert await outcome(world.refresh(following, new_digest())) == "won"
+
+
+async def test_tokens_of_another_guild_are_out_of_reach(
+    world: World, module_database: PreparedDatabase, database: Database
+) -> None:
+    user, digest = await world.user(), new_digest()
+    await world.sign_in(user, digest)
+    other = await admin.create_guild(module_database.owner_url, clock.new_id("hall"))
+
+    theirs = await outcome(world_over(database, other).refresh(digest, new_digest()))
+
+    async with database.read(other) as tx:
+        seen = [
+            await tx.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608  # constants
+            for table in ("sessions", "refresh_tokens", "authorization_codes", "revocations")
+        ]
+    assert (theirs, seen) == ("validation_error", [0, 0, 0, 0])
+    assert await outcome(world.refresh(digest, new_digest())) == "won"
+
+
+async def test_what_an_open_transaction_will_revoke_is_not_missed(
+    world: World, database: Database
+) -> None:
+    late, early = clock.new_id("jti"), clock.new_id("jti")
+    store = PostgresSessionStore(database, CONFIG.identity)
+
+    async with database.transaction(world.guild) as tx:
+        await tx.execute(
+            "INSERT INTO revocations (guild_id, kind, subject, expires_at)"
+            " VALUES ($1, 'token', $2, now() + interval '1 hour')",
+            world.guild,
+            late,
+        )
+        await store.deny(world.guild, early)
+        before = await store.revoked_since(0, 1_000)
+    after = await store.revoked_since(before.cursor, 1_000)
+
+    assert late not in {one.subject for one in before.revocations}
+    assert late in {one.subject for one in after.revocations}
+
+
+async def test_from_beyond_the_newest_transaction_everything_is_read_again(world: World) -> None:
+    user, digest = await world.user(), new_digest()
+    begun = await world.sign_in(user, digest)
+    await world.sign_out(digest)
+
+    page = await world.sessions.revoked_since(
+        RevokedSince(context=world.context(), cursor=2**62, limit=1_000)
+    )
+
+    assert begun.session_id in {one.subject for one in page.revocations}
+
+
+async def test_what_has_expired_is_forgotten(
+    world: World, module_database: PreparedDatabase, database: Database
+) -> None:
+    user, client = await world.user(), await world.client()
+    world.time.pass_s(-90 * 86_400)
+    code, digest = new_digest(), new_digest()
+    await world.agree(user, client.principal_id, code)
+    await world.exchange(client.principal_id, code, digest)
+    across = await Database.open(module_database.log_url, CONFIG.database, connections=1)
+
+    await keep_house(across, CONFIG.log, clock.now())
+
+    await across.close()
+    async with database.read(world.guild) as tx:
+        left = [
+            await tx.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608  # constants
+            for table in ("sessions", "refresh_tokens", "authorization_codes")
+        ]
+    assert left == [0, 0, 0]
