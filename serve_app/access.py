@@ -95,6 +95,13 @@ _ROUTES: dict[str, Rule] = {
     "GET /openapi.json": _PUBLIC,
     "POST /oauth/login": Rule(public=True, body=Body.JSON),
     "POST /oauth/token": Rule(public=True, body=Body.FORM),
+    "GET /oauth/authorize": _PUBLIC,
+    "POST /oauth/authorize": Rule(public=True, body=Body.FORM),
+    "POST /oauth/revoke": Rule(public=True, body=Body.FORM),
+    "POST /oauth/introspect": Rule(public=True, body=Body.FORM),
+    "GET /oauth/jwks.json": _PUBLIC,
+    "GET /.well-known/oauth-authorization-server": _PUBLIC,
+    "GET /.well-known/oauth-protected-resource": _PUBLIC,
     f"GET {API}/noop": _read(),
     f"GET {API}/ping/{{sage}}": _read(),
     # Intake has its own identity, the fingerprint, instead of an Idempotency-Key.
@@ -202,6 +209,19 @@ _ROUTES: dict[str, Rule] = {
     f"GET {API}/sagas": _read(),
     f"GET {API}/sagas/{{saga_id}}": _read(),
     f"POST {API}/erasures": _create(_ADMIN),
+    # Who may ask at all. A repeat of what shows a secret does not show it again.
+    f"GET {API}/users": Rule(needs=_ADMIN),
+    f"POST {API}/users": _create(_ADMIN),
+    f"GET {API}/users/{{user_id}}": Rule(needs=_ADMIN),
+    f"PATCH {API}/users/{{user_id}}": _change(_ADMIN),
+    f"POST {API}/users/{{user_id}}:disable": _verb(_ADMIN, Body.NONE),
+    f"POST {API}/users/{{user_id}}:enable": _verb(_ADMIN, Body.NONE),
+    f"GET {API}/clients": Rule(needs=_ADMIN),
+    f"POST {API}/clients": _create(_ADMIN),
+    f"GET {API}/clients/{{client_id}}": Rule(needs=_ADMIN),
+    f"POST {API}/clients/{{client_id}}:rotate-secret": _create(_ADMIN, Body.NONE),
+    f"POST {API}/clients/{{client_id}}:disable": _verb(_ADMIN, Body.NONE),
+    f"POST {API}/clients/{{client_id}}:enable": _verb(_ADMIN, Body.NONE),
 }
 
 ACCESS: Mapping[str, Rule] = MappingProxyType(_ROUTES)

@@ -23,6 +23,7 @@ from actors.runtime.pools import Pools
 from actors.runtime.ray_cluster import SUPERVISOR, NamedActor
 from actors.settings import GuildSettings
 from serve_app.http import create_app
+from serve_app.revocations import Revocations
 from serve_app.streams import Address
 
 _log = structlog.get_logger("elders_guild.gateway")
@@ -66,14 +67,22 @@ def replica(settings: GuildSettings) -> FastAPI:
     garbage.settle(settings.runtime.gc_threshold)
     pools = Pools(settings)
     hub = _Hub(settings)
+    revocations = Revocations(settings.gateway, watched=True)
+    if settings.allow_password_grant:
+        _log.warning("password_grant_is_on")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        pushing = asyncio.create_task(hub.push_for_ever())
+        await revocations.look(pools.pool)
+        tasks = (
+            asyncio.create_task(hub.push_for_ever()),
+            asyncio.create_task(revocations.watch(pools.pool)),
+        )
         try:
             yield
         finally:
-            pushing.cancel()
+            for task in tasks:
+                task.cancel()
             await pools.close()
 
     return create_app(
@@ -83,6 +92,7 @@ def replica(settings: GuildSettings) -> FastAPI:
         lifespan=lifespan,
         server_echoes_id=True,
         stopping=is_stopping,
+        revocations=revocations,
     )
 
 

@@ -22,9 +22,13 @@ from serve_app.call import Gateway
 from serve_app.edge import Edge, problem_response
 from serve_app.problems import FieldError, Problem, problem_of
 from serve_app.readiness import PoolOf, Readiness
+from serve_app.revocations import Revocations
 from serve_app.route import GuildRoute
 from serve_app.routes import (
+    authorize,
+    client,
     dead_letter,
+    discovery,
     erasure,
     events,
     incident,
@@ -39,6 +43,7 @@ from serve_app.routes import (
     system,
     task,
     timer,
+    user,
 )
 from serve_app.streams import Stopping, Streams
 from serve_app.tokens import Tokens, key_ring
@@ -60,6 +65,10 @@ _ROUTERS = (
     timer.router,
     saga.router,
     erasure.router,
+    user.router,
+    client.router,
+    authorize.router,
+    discovery.router,
 )
 _MAX_ERRORS = 20
 _TITLE = "Elders Guild"
@@ -77,6 +86,7 @@ def create_app(
     lifespan: Lifespan[FastAPI] | None = None,
     server_echoes_id: bool = False,
     stopping: Stopping | None = None,
+    revocations: Revocations | None = None,
 ) -> FastAPI:
     """Builds the application.
 
@@ -87,6 +97,7 @@ def create_app(
         lifespan: what is open while the application serves.
         server_echoes_id: see `Edge`.
         stopping: see `Streams`.
+        revocations: which tokens are refused, watched by whoever serves; None: nobody watches.
 
     Raises:
         BadKeyRing: the signing secret is missing or weak.
@@ -110,7 +121,7 @@ def create_app(
     app.state.gateway = Gateway(
         settings=settings,
         pool=pool,
-        tokens=Tokens(key_ring(secret), settings.gateway),
+        tokens=Tokens(key_ring(secret), settings.gateway, revocations=revocations),
         samples=samples,
         readiness=Readiness(pool),
         streams=Streams(settings.gateway, stopping),

@@ -45,7 +45,21 @@ EntityPath = Annotated[str, _ANY, _id_of("entity")]
 DocumentPath = Annotated[str, _ANY, _id_of("document")]
 ReplayPath = Annotated[str, _ANY, _id_of("replay")]
 TimerPath = Annotated[str, _ANY, _id_of("timer")]
+UserPath = Annotated[str, _ANY, _id_of("user")]
 SagaPath = Annotated[str, _ANY, _id_of("saga")]
+
+_CLIENT = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,127}")
+
+
+def _client_id(value: str) -> str:
+    if not _CLIENT.fullmatch(value):
+        raise NotFound("client", "")
+    return value
+
+
+ClientPath = Annotated[
+    str, Path(description="a client's id", examples=["prometheus"]), AfterValidator(_client_id)
+]
 
 _SOME_NAME = Path(description="a name", examples=["billing"])
 

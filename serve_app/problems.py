@@ -181,6 +181,7 @@ _OAUTH_ERRORS = {
     413: "invalid_request",
     415: "invalid_request",
     422: "invalid_request",
+    429: "temporarily_unavailable",
     503: "temporarily_unavailable",
     504: "temporarily_unavailable",
 }
@@ -204,6 +205,7 @@ OAUTH_CODES = frozenset(
         "invalid_client",
         "invalid_grant",
         "invalid_scope",
+        "unauthorized_client",
         "unsupported_grant_type",
     }
 )

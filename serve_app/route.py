@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from actors.errors import NotAuthenticated, NotAuthorized
-from actors.runtime.message import Caller, GuildId
+from actors.runtime.message import Caller, GuildId, Permission
 from actors.settings import GatewaySettings
 from serve_app import event_in, strict, trace
 from serve_app.access import Body, Rule, rule_of
@@ -87,7 +87,9 @@ def _admit(request: Request, rule: Rule, route: str) -> Call:
     gateway: Gateway = request.app.state.gateway
     headers = request.headers
     of = trace.of(request.scope)
-    caller, good_for_s = (NOBODY, math.inf) if rule.public else _authenticate(gateway, headers)
+    caller, good_for_s = (
+        (NOBODY, math.inf) if rule.public else _authenticate(gateway, headers, rule)
+    )
     of.guild_id, of.user_id = caller.guild_id, caller.principal_id
     for permission in rule.needs:
         if not caller.may(permission):
@@ -105,12 +107,22 @@ def _admit(request: Request, rule: Rule, route: str) -> Call:
     )
 
 
-def _authenticate(gateway: Gateway, headers: Headers) -> tuple[Caller, float]:
+def _authenticate(gateway: Gateway, headers: Headers, rule: Rule) -> tuple[Caller, float]:
+    gateway.tokens.revocations.check_fresh(admin=Permission.ADMIN in rule.needs)
     given = headers.getlist("authorization")
     match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
-    if match is None:
-        raise NotAuthenticated
-    return gateway.tokens.admit(match[1])
+    try:
+        if match is None:
+            raise NotAuthenticated
+        return gateway.tokens.admit(match[1])
+    except NotAuthenticated as error:
+        where = f"{gateway.settings.gateway.issuer}/.well-known/oauth-protected-resource"
+        raise Problem(
+            401,
+            str(error),
+            code=error.code,
+            headers={"WWW-Authenticate": f'Bearer resource_metadata="{where}"'},
+        ) from None
 
 
 def _key(headers: Headers, rule: Rule) -> str | None:

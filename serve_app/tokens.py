@@ -25,8 +25,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from actors import clock
 from actors.errors import NotAuthenticated
+from actors.identity.messages import FIRST_PARTY
 from actors.runtime.message import Caller, GuildId, Permission
 from actors.settings import GatewaySettings
+from serve_app.revocations import Held, Revocations
 
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
@@ -35,15 +37,20 @@ _MAX_TOKEN = 4096
 _MIN_SECRET_BYTES = 32
 _TYPE = "at+jwt"
 _CLAIMS = frozenset(
-    {"iss", "aud", "sub", "exp", "iat", "nbf", "jti", "typ", "guild", "perms"},
+    {
+        *("iss", "aud", "sub", "exp", "iat", "nbf", "jti", "typ", "guild", "perms"),
+        *("sid", "ver", "client_id", "cver"),
+    }
 )
-_TEXTS = ("iss", "aud", "sub", "jti", "typ", "guild")
-_TIMES = ("exp", "iat", "nbf")
+_TEXTS = ("iss", "aud", "sub", "jti", "typ", "guild", "sid", "client_id")
+_NUMBERS = ("exp", "iat", "nbf", "ver", "cver")
 _SHAPE = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _SUBJECT = re.compile(r"[A-Za-z0-9._@+-]{1,128}|[a-z]+_[0-9a-z]{26}")
+_CLIENT = re.compile(rf"{FIRST_PARTY}|[a-z0-9._@+-]{{1,128}}")
 _KID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _GUILD = re.compile(clock.ID_PATTERN)
 _JTI = re.compile(clock.ID_PATTERN)
+_MAX_VERSION = 2**31 - 1
 
 
 class BadKeyRing(Exception):
@@ -116,6 +123,22 @@ class Issued:
     expires_in_s: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What a good token says.
+
+    Attributes:
+        issued_at: seconds since 1970, like `expires_at`.
+        good_until: the same, with the leeway for clocks that differ.
+    """
+
+    caller: Caller
+    held: Held
+    issued_at: int
+    expires_at: int
+    good_until: float
+
+
 class Tokens:
     """Signs and verifies. Verified tokens are remembered until they expire, a bounded number."""
 
@@ -124,17 +147,36 @@ class Tokens:
         keys: Sequence[Key],
         settings: GatewaySettings,
         wall: Callable[[], float] = time.time,
+        revocations: Revocations | None = None,
     ) -> None:
+        """A signer and its memory.
+
+        Args:
+            keys: the first signs, all verify.
+            settings: names, times and bounds.
+            wall: clock.
+            revocations: None: nothing is revoked.
+        """
         self._signer = keys[0]
         self._keys = {key.kid: key for key in keys}
         self._settings = settings
         self._wall = wall
-        self._verified: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+        self._verified: OrderedDict[str, Verified] = OrderedDict()
+        self.revocations = Revocations(settings) if revocations is None else revocations
+        self.jwks = {"keys": [_jwk(key) for key in keys]}
 
     def sign(
-        self, guild_id: GuildId, principal_id: str, permissions: frozenset[Permission]
+        self,
+        guild_id: GuildId,
+        principal_id: str,
+        permissions: frozenset[Permission],
+        *,
+        session_id: str = "",
+        version: int = 0,
+        client_id: str = FIRST_PARTY,
+        client_version: int = 0,
     ) -> Issued:
-        """An access token for one identity in one guild."""
+        """An access token for one identity in one guild; see `TokenGrant`."""
         now = int(self._wall())
         claims = {
             "iss": self._settings.issuer,
@@ -147,6 +189,10 @@ class Tokens:
             "typ": "access",
             "guild": guild_id,
             "perms": sorted(permissions),
+            "sid": session_id or clock.new_id("ses"),
+            "ver": version,
+            "client_id": client_id,
+            "cver": client_version,
         }
         token = jwt.encode(
             claims,
@@ -170,21 +216,32 @@ class Tokens:
         Raises:
             NotAuthenticated: whatever is wrong with it; the text never says what.
         """
+        verified = self.inspect(token)
+        return verified.caller, verified.good_until - self._wall()
+
+    def inspect(self, token: str) -> Verified:
+        """What the token says.
+
+        Raises:
+            NotAuthenticated: whatever is wrong with it; the text never says what.
+        """
         now = self._wall()
         known = self._verified.get(token)
-        if known is not None:
-            caller, good_until = known
-            if now < good_until:
-                self._verified.move_to_end(token)
-                return caller, good_until - now
+        if known is None:
+            known = self._check(token, now)
+            self._verified[token] = known
+            while len(self._verified) > self._settings.token_cache_entries:
+                self._verified.popitem(last=False)
+        elif now < known.good_until:
+            self._verified.move_to_end(token)
+        else:
             del self._verified[token]
-        caller, good_until = self._check(token, now)
-        self._verified[token] = caller, good_until
-        while len(self._verified) > self._settings.token_cache_entries:
-            self._verified.popitem(last=False)
-        return caller, good_until - now
+            raise NotAuthenticated
+        if self.revocations.refuses(known.held):
+            raise NotAuthenticated
+        return known
 
-    def _check(self, token: str, now: float) -> tuple[Caller, float]:
+    def _check(self, token: str, now: float) -> Verified:
         parts = _SHAPE.fullmatch(token) if len(token) <= _MAX_TOKEN else None
         if parts is None:
             raise NotAuthenticated
@@ -194,7 +251,7 @@ class Tokens:
             jwt.api_jws.decode(token, key.public, algorithms=[key.algorithm])
         except jwt.PyJWTError:
             raise NotAuthenticated from None
-        return self._caller(_object(claims), now)
+        return self._said(_object(claims), now)
 
     def _key(self, header: Mapping[str, Any]) -> Key:
         kid = header.get("kid")
@@ -203,12 +260,12 @@ class Tokens:
             raise NotAuthenticated
         return key
 
-    def _caller(self, claims: Mapping[str, Any], now: float) -> tuple[Caller, float]:
+    def _said(self, claims: Mapping[str, Any], now: float) -> Verified:
         leeway = self._settings.token_leeway_s
         well_formed = (
             claims.keys() == _CLAIMS
             and all(type(claims[name]) is str for name in _TEXTS)
-            and all(type(claims[name]) is int for name in _TIMES)
+            and all(type(claims[name]) is int for name in _NUMBERS)
             and type(claims["perms"]) is list
         )
         if not well_formed:
@@ -220,6 +277,10 @@ class Tokens:
             and _SUBJECT.fullmatch(claims["sub"])
             and _GUILD.fullmatch(claims["guild"])
             and _JTI.fullmatch(claims["jti"])
+            and _JTI.fullmatch(claims["sid"])
+            and _CLIENT.fullmatch(claims["client_id"])
+            and 0 <= claims["ver"] <= _MAX_VERSION
+            and 0 <= claims["cver"] <= _MAX_VERSION
             and claims["nbf"] <= now + leeway
             and claims["iat"] <= now + leeway
             and now - leeway < claims["exp"]
@@ -232,7 +293,40 @@ class Tokens:
             principal_id=claims["sub"],
             permissions=_permissions(claims["perms"]),
         )
-        return caller, float(claims["exp"] + leeway)
+        held = Held(
+            token_id=claims["jti"],
+            session_id=claims["sid"],
+            principal_id=claims["sub"],
+            version=claims["ver"],
+            client_id=claims["client_id"],
+            client_version=claims["cver"],
+        )
+        return Verified(
+            caller=caller,
+            held=held,
+            issued_at=claims["iat"],
+            expires_at=claims["exp"],
+            good_until=float(claims["exp"] + leeway),
+        )
+
+
+def _jwk(key: Key) -> dict[str, str]:
+    """The public half, as RFC 7517 writes it."""
+    common = {"kid": key.kid, "alg": key.algorithm, "use": "sig"}
+    match key.public:
+        case ed25519.Ed25519PublicKey():
+            raw = key.public.public_bytes(
+                serialization.Encoding.Raw, serialization.PublicFormat.Raw
+            )
+            return {**common, "kty": "OKP", "crv": "Ed25519", "x": _b64(raw)}
+        case _:
+            numbers = key.public.public_numbers()
+            x, y = (_b64(number.to_bytes(32)) for number in (numbers.x, numbers.y))
+            return {**common, "kty": "EC", "crv": "P-256", "x": x, "y": y}
+
+
+def _b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _permissions(names: Sequence[str]) -> frozenset[Permission]:

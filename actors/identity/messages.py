@@ -116,7 +116,12 @@ class ReachDatabase(Query[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrincipalView:
-    """A user or a client without anything secret."""
+    """A user or a client without anything secret.
+
+    Attributes:
+        receipt: of the command that made it so; another one than was sent: the command is a
+            repeat, and the secret that was sent with it is not the one that counts.
+    """
 
     principal_id: str
     kind: Kind
@@ -129,6 +134,7 @@ class PrincipalView:
     serves: Permission | None = None
     public: bool = False
     redirect_uris: tuple[str, ...] = ()
+    receipt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +175,7 @@ class CreateUser(Command[PrincipalView]):
     password: str = field(repr=False)
     role: Role
     serves: Permission | None = None
+    receipt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +196,7 @@ class CreateClient(Command[PrincipalView]):
     secret: str = field(repr=False)
     scopes: frozenset[Permission]
     redirect_uris: tuple[str, ...] = ()
+    receipt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,3 +236,4 @@ class RotateClientSecret(Command[PrincipalView]):
 
     client_id: str
     secret: str = field(repr=False)
+    receipt: str = ""

@@ -1,6 +1,7 @@
 """The Identity sage: who is asking, and what they may do."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from actors import clock, paging
 from actors.errors import NotAuthenticated, NotFound, Overloaded
@@ -129,14 +130,12 @@ class IdentitySage:
         domain.check_password(command.password, command.login)
         password_hash = await self._passwords.hash(command.password)
         user, events = domain.create_user(command, self._new_id("user"), password_hash, self._now())
-        await self._store.commit(user, events, cause=command, reply=user.view())
-        return user.view()
+        return await self._commit(command, user, events, command.receipt)
 
     async def create_client(self, command: CreateClient) -> PrincipalView:
         """Adds a program."""
         client, events = domain.create_client(command, self._now())
-        await self._store.commit(client, events, cause=command, reply=client.view())
-        return client.view()
+        return await self._commit(command, client, events, command.receipt)
 
     async def reset_password(self, command: ResetPassword) -> PrincipalView:
         """Replaces a password."""
@@ -146,8 +145,7 @@ class IdentitySage:
             raise NotFound("user", command.login)
         password_hash = await self._passwords.hash(command.password)
         changed, events = domain.reset_password(user, command, password_hash)
-        await self._store.commit(changed, events, cause=command, reply=changed.view())
-        return changed.view()
+        return await self._commit(command, changed, events)
 
     async def change_role(self, command: ChangeRole) -> PrincipalView:
         """Changes what a user may do."""
@@ -163,17 +161,22 @@ class IdentitySage:
     async def rotate_secret(self, command: RotateClientSecret) -> PrincipalView:
         """Replaces a client's secret."""
         client = await self._get(command.context.caller.guild_id, Kind.CLIENT, command.client_id)
-        return await self._commit(command, *domain.rotate_secret(client, command))
+        return await self._commit(command, *domain.rotate_secret(client, command), command.receipt)
 
     async def reach_database(self, _: ReachDatabase) -> None:
         """Looks for a login that nobody can have."""
         await self._store.guild_of("")
 
     async def _commit(
-        self, command: Command[PrincipalView], changed: Principal, events: Sequence[Payload]
+        self,
+        command: Command[PrincipalView],
+        changed: Principal,
+        events: Sequence[Payload],
+        receipt: str = "",
     ) -> PrincipalView:
-        await self._store.commit(changed, events, cause=command, reply=changed.view())
-        return changed.view()
+        reply = replace(changed.view(), receipt=receipt)
+        await self._store.commit(changed, events, cause=command, reply=reply)
+        return reply
 
     async def _get(self, guild_id: GuildId, kind: Kind, principal_id: str) -> Principal:
         found = await self._store.by_id(guild_id, principal_id)

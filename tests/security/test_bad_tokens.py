@@ -21,6 +21,10 @@ from serve_app.tokens import key_ring
 from tests.fixtures.gateway import GUILD, SECRET, app_over, token_of
 
 KEY = key_ring(SECRET)[0]
+CHALLENGE = (
+    f'Bearer resource_metadata="{GuildSettings().gateway.issuer}'
+    '/.well-known/oauth-protected-resource"'
+)
 FOREIGN = ed25519.Ed25519PrivateKey.generate()
 PUBLIC_RAW = KEY.public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 PUBLIC_PEM = KEY.public.public_bytes(
@@ -55,6 +59,10 @@ def claims(**changed: Any) -> dict[str, Any]:
         "typ": "access",
         "guild": GUILD,
         "perms": ["read"],
+        "sid": clock.new_id("ses"),
+        "ver": 1,
+        "client_id": "_guild",
+        "cver": 0,
     }
     return {name: value for name, value in {**good, **changed}.items() if value is not ...}
 
@@ -173,6 +181,24 @@ BAD: dict[str, Callable[[], str]] = {
     "guild empty": lambda: signed(claims(guild="")),
     "guild SQL": lambda: signed(claims(guild="guild_'; DROP TABLE guilds; --")),
     "guild with a line break": lambda: signed(claims(guild=GUILD + "\n")),
+    "sid a word": lambda: signed(claims(sid="one")),
+    "sid empty": lambda: signed(claims(sid="")),
+    "a version below all": lambda: signed(claims(ver=-1)),
+    "a version beyond all": lambda: signed(claims(ver=2**31)),
+    "a version that is a fraction": lambda: signed(claims(ver=1.5)),
+    "a version that is a text": lambda: signed(claims(ver="1")),
+    "a version that is true": lambda: signed(claims(ver=True)),
+    "a client's version below all": lambda: signed(claims(cver=-1)),
+    "client_id empty": lambda: signed(claims(client_id="")),
+    "client_id with a line break": lambda: signed(claims(client_id="a\n")),
+    "client_id with NUL": lambda: signed(claims(client_id="a\x00b")),
+    "iss without its path": lambda: signed(claims(iss="http://127.0.0.1:8000/")),
+    "kid of an older ring": lambda: signed(claims(), header(kid="0" * 16)),
+    "kid a number": lambda: signed(claims(), header(kid=0)),
+    "alg missing": lambda: signed(claims(), header(alg=...)),
+    "alg a list": lambda: signed(claims(), header(alg=["EdDSA"])),
+    "x5t": lambda: signed(claims(), header(x5t="AAAA")),
+    "cty": lambda: signed(claims(), header(cty="JWT")),
     "jti a word": lambda: signed(claims(jti="one")),
     "perms a text": lambda: signed(claims(perms="admin")),
     "perms an object": lambda: signed(claims(perms={"admin": True})),
@@ -220,7 +246,7 @@ async def refused(client: httpx.AsyncClient, headers: Any, url: str = "/api/v1/n
     body.pop("request_id")
     return (
         answer.status_code == 401
-        and answer.headers["www-authenticate"] == "Bearer"
+        and answer.headers["www-authenticate"] == CHALLENGE
         and body
         == {
             "type": "urn:elders-guild:problem:not_authenticated",

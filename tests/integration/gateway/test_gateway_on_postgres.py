@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 from actors.identity.postgres import PostgresIdentityStore
 from actors.identity.sage import IdentitySage
+from actors.identity.sessions.postgres import PostgresSessionStore
+from actors.identity.sessions.sage import SessionSage
 from actors.incident.postgres import PostgresIncidentStore
 from actors.incident.sage import IncidentSage
 from actors.knowledge.postgres import PostgresKnowledgeStore
@@ -56,14 +58,17 @@ async def ground(fresh_database: PreparedDatabase) -> AsyncIterator[Ground]:
         return LocalPool(handlers, Inbox(database))
 
     incidents = PostgresIncidentStore(database)
-    identity = IdentitySage(PostgresIdentityStore(database), quick_passwords(config))
+    principals = PostgresIdentityStore(database, config.identity)
+    identity = IdentitySage(principals, quick_passwords(config), config.identity)
+    kept = PostgresSessionStore(database, config.identity)
+    sessions = SessionSage(kept, kept, principals, config.identity)
     pools = {
         "incident": pool(IncidentSage(incidents, FoundEvidence(), config.incident).handlers()),
         "task": pool(TaskSage(PostgresTaskStore(database), config.task).handlers()),
         "knowledge": pool(
             KnowledgeSage(PostgresKnowledgeStore(database), config.knowledge).handlers()
         ),
-        "identity": pool(identity.handlers()),
+        "identity": pool({**identity.handlers(), **sessions.handlers()}),
         "rag": LocalPool({}),
     }
     yield Ground(app_over(pools, config), first, database)

@@ -16,7 +16,8 @@ from tests.fixtures.gateway import app_over
 
 BUS = {"subscriptions", "deadletters", "replays", "timers", "erasures"}
 SHOWING_EVENTS = ("deadletters", "timers")
-NO_SAGES = BUS | {"events"}
+PEOPLE = ("users", "clients")
+NO_SAGES = BUS | {"events", *PEOPLE}
 ELDER = {Permission.READ, Permission.DELETE}
 
 
@@ -57,6 +58,13 @@ def test_only_these_routes_are_public() -> None:
         "GET /openapi.json",
         "POST /oauth/login",
         "POST /oauth/token",
+        "GET /oauth/authorize",
+        "POST /oauth/authorize",
+        "POST /oauth/revoke",
+        "POST /oauth/introspect",
+        "GET /oauth/jwks.json",
+        "GET /.well-known/oauth-authorization-server",
+        "GET /.well-known/oauth-protected-resource",
     }
 
 
@@ -65,7 +73,9 @@ def test_every_other_route_needs_a_permission_and_no_reading_route_can_write() -
         if rule.public:
             continue
         assert rule.needs, route
-        if route.startswith("GET "):
+        if route.partition("/api/v1/")[2].startswith(PEOPLE):
+            assert rule.needs == {Permission.ADMIN}, route
+        elif route.startswith("GET "):
             hears = route.removeprefix("GET /api/v1/").startswith(SHOWING_EVENTS)
             assert rule.needs == (ELDER if hears else {Permission.READ}), route
             assert rule.body is Body.NONE, route

@@ -1,0 +1,137 @@
+"""A revoked token on two replicas over one PostgreSQL. There is no Redis here at all."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from actors.identity.postgres import PostgresIdentityStore
+from actors.identity.sage import IdentitySage
+from actors.identity.sessions.postgres import PostgresSessionStore
+from actors.identity.sessions.sage import SessionSage
+from actors.runtime.local import LocalPool
+from actors.settings import GuildSettings
+from actors.storage.database import Database
+from actors.storage.inbox import Inbox
+from actors.storage.vault import Vault
+from cluster import admin
+from serve_app.http import create_app
+from serve_app.revocations import Revocations
+from tests.fixtures.gateway import at, client_of, quick_passwords, settings
+from tests.fixtures.oauth import People, grant, log_in, people, visitor, works
+from tests.fixtures.services import PreparedDatabase
+from tests.fixtures.storage import SECRET_KEY
+
+pytestmark = pytest.mark.integration
+
+WITHIN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Two gateways with a list each, an administrator and a visitor."""
+
+    apps: tuple[FastAPI, FastAPI]
+    clients: tuple[httpx.AsyncClient, httpx.AsyncClient]
+    admin: httpx.AsyncClient
+    people: People
+    database: Database
+
+
+async def replica(config: GuildSettings, pool: LocalPool, stack: AsyncExitStack) -> FastAPI:
+    """Watches its list until the stack is closed."""
+    revocations = Revocations(config.gateway, watched=True)
+    watching = asyncio.create_task(revocations.watch(lambda _: pool))
+    stack.callback(watching.cancel)
+    return create_app(config, lambda _: pool, revocations=revocations)
+
+
+@pytest.fixture
+async def replicas(fresh_database: PreparedDatabase) -> AsyncIterator[Replicas]:
+    config = settings().model_copy(update={"secret_key": SecretStr(SECRET_KEY)})
+    guild = await admin.create_guild(fresh_database.owner_url, "hall")
+    database = await Database.open(
+        fresh_database.app_url, config.database, connections=4, vault=Vault.of(config)
+    )
+    store = PostgresIdentityStore(database, config.identity)
+    kept = PostgresSessionStore(database, config.identity)
+    handlers = {
+        **IdentitySage(store, quick_passwords(config), config.identity).handlers(),
+        **SessionSage(kept, kept, store, config.identity).handlers(),
+    }
+    pool = LocalPool(handlers, Inbox(database))
+    everybody = await people(pool, guild)
+    async with AsyncExitStack() as stack:
+        first, second = [await replica(config, pool, stack) for _ in range(2)]
+        clients = [await stack.enter_async_context(visitor(app)) for app in (first, second)]
+        chief = await stack.enter_async_context(
+            client_of(first, guild=guild, principal="user_admin")
+        )
+        await asyncio.sleep(0.2)  # the first look
+        yield Replicas((first, second), (clients[0], clients[1]), chief, everybody, database)
+    await database.close()
+
+
+async def until_refused(client: httpx.AsyncClient, tokens: dict[str, object]) -> float:
+    """Seconds until the access token is refused; bounded."""
+    began = time.monotonic()
+    while time.monotonic() - began < 2 * WITHIN_S:
+        if not await works(client, tokens):
+            break
+        await asyncio.sleep(0.02)
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("how", ["logout", "theft", "disable", "role", "client", "token"])
+async def test_a_revoked_token_is_refused_on_every_replica_within_two_seconds(
+    replicas: Replicas, how: str
+) -> None:
+    here, there = replicas.clients
+    tokens = await log_in(here)
+    if how == "client":
+        known = {"client_id": "robot", "client_secret": "s" * 43}
+        tokens = (await grant(here, "client_credentials", **known)).json()
+    assert [await works(client, tokens) for client in (here, there)] == [True, True]
+    elder = f"/api/v1/users/{replicas.people.elder.principal_id}"
+
+    match how:
+        case "logout":
+            answer = await here.post("/oauth/revoke", data={"token": tokens["refresh_token"]})
+        case "theft":
+            await grant(here, "refresh_token", refresh_token=tokens["refresh_token"])
+            await grant(there, "refresh_token", refresh_token=tokens["refresh_token"])
+            answer = await here.get("/healthz")
+        case "disable":
+            answer = await replicas.admin.post(f"{elder}:disable")
+        case "role":
+            answer = await replicas.admin.patch(elder, json={"role": "guest"}, headers=at(1))
+        case "client":
+            answer = await replicas.admin.post("/api/v1/clients/robot:disable")
+        case _:
+            answer = await there.post("/oauth/revoke", data={"token": tokens["access_token"]})
+    assert answer.status_code == 200, answer.text
+    took = await asyncio.gather(*(until_refused(client, tokens) for client in (here, there)))
+
+    assert max(took) <= WITHIN_S
+
+
+async def test_without_the_list_administrators_are_refused_first(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = await log_in(replicas.clients[0])
+    revocations = replicas.apps[0].state.gateway.tokens.revocations
+    before = await replicas.admin.get("/api/v1/users")
+
+    await replicas.database.close()
+    later = time.monotonic() + 10.0
+    monkeypatch.setattr(revocations, "_monotonic", lambda: later)
+
+    assert before.status_code == 200
+    assert (await replicas.admin.get("/api/v1/users")).status_code == 503
+    assert await works(replicas.clients[0], tokens)
