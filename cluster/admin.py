@@ -18,7 +18,13 @@ import typer
 
 from actors import clock
 from actors.errors import DependencyUnavailable, ElderGuildError
-from actors.identity.messages import CreateClient, CreateUser, ResetPassword, Role
+from actors.identity.messages import (
+    CreateClient,
+    CreateUser,
+    PrincipalView,
+    ResetPassword,
+    Role,
+)
 from actors.identity.passwords import Passwords
 from actors.identity.postgres import PostgresIdentityStore
 from actors.identity.sage import IdentitySage
@@ -114,15 +120,30 @@ def new_secret() -> str:
 
 
 class HostIdentity:
-    """The Identity sage, used in this process on behalf of the host's operator."""
+    """The Identity sage, used in this process on behalf of the host's operator.
+
+    Attributes:
+        sage: the sage itself.
+    """
 
     def __init__(self, store: PostgresIdentityStore, sage: IdentitySage) -> None:
         self._store = store
-        self._sage = sage
+        self.sage = sage
 
     async def exists(self, guild_id: GuildId, login: str) -> bool:
         """Whether the guild has a user or client of that name."""
         return await self._store.by_login(guild_id, login) is not None
+
+    async def find(self, guild_id: GuildId, login: str) -> PrincipalView:
+        """The user or client of that name.
+
+        Raises:
+            ValueError: the guild has none.
+        """
+        found = await self._store.by_login(guild_id, login)
+        if found is None:
+            raise ValueError(f"nobody is called {login}")
+        return found.view()
 
     async def create_user(
         self,
@@ -134,23 +155,23 @@ class HostIdentity:
     ) -> str:
         """Adds a user and returns its id."""
         command = CreateUser(
-            **_by_operator(guild_id), login=login, password=password, role=role, serves=serves
+            **by_operator(guild_id), login=login, password=password, role=role, serves=serves
         )
-        return (await self._sage.create_user(command)).principal_id
+        return (await self.sage.create_user(command)).principal_id
 
     async def create_client(
         self, guild_id: GuildId, client_id: str, secret: str, scopes: frozenset[Permission]
     ) -> None:
         """Adds a client."""
         command = CreateClient(
-            **_by_operator(guild_id), client_id=client_id, secret=secret, scopes=scopes
+            **by_operator(guild_id), client_id=client_id, secret=secret, scopes=scopes
         )
-        await self._sage.create_client(command)
+        await self.sage.create_client(command)
 
     async def reset_password(self, guild_id: GuildId, login: str, password: str) -> None:
         """Replaces a user's password."""
-        command = ResetPassword(**_by_operator(guild_id), login=login, password=password)
-        await self._sage.reset_password(command)
+        command = ResetPassword(**by_operator(guild_id), login=login, password=password)
+        await self.sage.reset_password(command)
 
     async def guild_of(self, login: str) -> GuildId:
         """The guild that a login belongs to.
@@ -193,7 +214,8 @@ async def _first_guild(owner_url: str) -> GuildId:
         await connection.close()
 
 
-def _by_operator(guild_id: GuildId) -> dict[str, Any]:
+def by_operator(guild_id: GuildId) -> dict[str, Any]:
+    """The beginning of a command that whoever holds the host gives."""
     caller = Caller(
         guild_id=guild_id, principal_id="operator", permissions=frozenset({Permission.ADMIN})
     )
@@ -204,7 +226,7 @@ def _by_operator(guild_id: GuildId) -> dict[str, Any]:
 @app.command("create-guild")
 def create_guild_command(name: str) -> None:
     """Adds a guild and prints its id."""
-    print(_run(create_guild(_url("GUILD_MIGRATION_DATABASE_URL"), name)))
+    print(run(create_guild(_url("GUILD_MIGRATION_DATABASE_URL"), name)))
 
 
 @app.command("create-user")
@@ -218,10 +240,10 @@ def create_user_command(
     password = _password()
 
     async def work() -> str:
-        async with open_identity(_url("DATABASE_URL"), settings()) as identity:
+        async with open_identity(database_url(), settings()) as identity:
             return await identity.create_user(GuildId(guild_id), login, password, role, serves)
 
-    print(_run(work()))
+    print(run(work()))
 
 
 @app.command("create-client")
@@ -234,10 +256,10 @@ def create_client_command(
     secret = new_secret()
 
     async def work() -> None:
-        async with open_identity(_url("DATABASE_URL"), settings()) as identity:
+        async with open_identity(database_url(), settings()) as identity:
             await identity.create_client(GuildId(guild_id), client_id, secret, frozenset(scope))
 
-    _run(work())
+    run(work())
     print(secret)
 
 
@@ -247,15 +269,20 @@ def reset_password_command(login: str) -> None:
     password = _password()
 
     async def work() -> None:
-        async with open_identity(_url("DATABASE_URL"), settings()) as identity:
+        async with open_identity(database_url(), settings()) as identity:
             await identity.reset_password(await identity.guild_of(login), login, password)
 
-    _run(work())
+    run(work())
 
 
 def _password() -> str:
     """Never an argument: command lines are visible to every user of the host."""
     return getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+
+
+def database_url() -> str:
+    """Of the role that the sages have; where it is not set, the command ends."""
+    return _url("DATABASE_URL")
 
 
 def _url(variable: str) -> str:
@@ -271,7 +298,8 @@ def _url(variable: str) -> str:
     return url
 
 
-def _run(work: Coroutine[Any, Any, ResultT]) -> ResultT:
+def run(work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Its result; what is expected to fail is printed, and ends the command."""
     try:
         return asyncio.run(work)
     except (DependencyUnavailable, OSError) as error:

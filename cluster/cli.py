@@ -1,7 +1,8 @@
-"""`guild`: what a user of a running guild does from a shell."""
+"""`guild`: what a user of a running guild does from a shell, and `guild admin` its operator."""
 
 import typer
 
+from cluster import accounts, admin
 from cluster.jobs.evaluate import evaluate_command
 from cluster.jobs.ingest import ingest_command
 from cluster.jobs.reembed import reembed_command
@@ -13,10 +14,12 @@ app = typer.Typer(help="What a user of a running guild does from a shell.", no_a
 def _commands() -> None:
     """The commands share the project's settings.
 
-    See docs/INGESTION.md, docs/EVALUATION.md and docs/REEMBEDDING.md.
+    See docs/INGESTION.md, docs/EVALUATION.md, docs/REEMBEDDING.md and docs/IDENTITY.md.
     """
 
 
+admin.app.add_typer(accounts.app)
+app.add_typer(admin.app, name="admin")
 app.command("ingest")(ingest_command)
 app.command("evaluate")(evaluate_command)
 app.command("reembed")(reembed_command)

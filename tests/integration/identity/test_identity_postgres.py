@@ -7,14 +7,21 @@ import pytest
 from pydantic import SecretStr
 
 from actors.errors import NotAuthenticated
-from actors.identity.messages import ClientCredentials, LogIn
+from actors.identity.messages import (
+    ChangeRole,
+    ClientCredentials,
+    LogIn,
+    Role,
+    RotateClientSecret,
+    SetDisabled,
+)
 from actors.identity.passwords import Passwords
 from actors.identity.postgres import PostgresIdentityStore
 from actors.identity.sage import IdentitySage
 from actors.runtime.message import GuildId, Permission
 from actors.settings import GuildSettings
 from actors.storage.database import Database
-from cluster import admin
+from cluster import accounts, admin
 from tests.fixtures.identity_contract import IdentityStoreContract, add_user, context
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import SECRET_KEY, new_vault
@@ -131,3 +138,56 @@ async def test_an_operator_resets_a_password(
                 password=first.admin_password,
             )
         )
+
+
+async def test_an_operator_changes_disables_and_rotates_by_login(
+    store: PostgresIdentityStore, fresh_database: PreparedDatabase, guild: GuildId
+) -> None:
+    async with admin.open_identity(fresh_database.app_url, SEALING) as identity:
+        await identity.create_user(guild, "ann", "a phrase of the tests", Role.USER)
+        await identity.create_client(guild, "robot", "s" * 43, frozenset({Permission.READ}))
+
+        changed = await accounts.change(
+            identity,
+            "ann",
+            lambda one, origin: ChangeRole(
+                **origin, principal_id=one.principal_id, role=Role.ELDER
+            ),
+        )
+        out = await accounts.change(
+            identity,
+            "ann",
+            lambda one, origin: SetDisabled(
+                **origin, kind=one.kind, principal_id=one.principal_id, disabled=True
+            ),
+        )
+        await accounts.change(
+            identity,
+            "robot",
+            lambda one, origin: RotateClientSecret(
+                **origin, client_id=one.principal_id, secret="t" * 43
+            ),
+        )
+        with pytest.raises(ValueError, match="nobody is called"):
+            await accounts.change(
+                identity,
+                "nobody",
+                lambda one, origin: RotateClientSecret(
+                    **origin, client_id=one.principal_id, secret="t" * 43
+                ),
+            )
+
+    sage = IdentitySage(store, Passwords(GuildSettings().identity))
+    nobody = context(GuildId(""))
+    assert (changed.role, out.disabled, out.version) == (Role.ELDER, True, 3)
+    await sage.client_credentials(
+        ClientCredentials(context=nobody, client_id="robot", secret="t" * 43)
+    )
+    for refused in (
+        sage.log_in(LogIn(context=nobody, login="ann", password="a phrase of the tests")),
+        sage.client_credentials(
+            ClientCredentials(context=nobody, client_id="robot", secret="s" * 43)
+        ),
+    ):
+        with pytest.raises(NotAuthenticated):
+            await refused
