@@ -160,11 +160,20 @@ class HostIdentity:
         return (await self.sage.create_user(command)).principal_id
 
     async def create_client(
-        self, guild_id: GuildId, client_id: str, secret: str, scopes: frozenset[Permission]
+        self,
+        guild_id: GuildId,
+        client_id: str,
+        secret: str,
+        scopes: frozenset[Permission],
+        redirect_uris: tuple[str, ...] = (),
     ) -> None:
-        """Adds a client."""
+        """Adds a client; with an empty secret a public one."""
         command = CreateClient(
-            **by_operator(guild_id), client_id=client_id, secret=secret, scopes=scopes
+            **by_operator(guild_id),
+            client_id=client_id,
+            secret=secret,
+            scopes=scopes,
+            redirect_uris=redirect_uris,
         )
         await self.sage.create_client(command)
 
@@ -251,13 +260,20 @@ def create_client_command(
     guild_id: str,
     client_id: str,
     scope: Annotated[list[Permission], typer.Option(help="may be given several times")],
+    redirect_uri: Annotated[
+        list[str] | None, typer.Option(help="it acts for people, who are sent back there")
+    ] = None,
+    public: Annotated[bool, typer.Option(help="it cannot keep a secret, and has none")] = False,
 ) -> None:
     """Adds a client and prints its secret, which cannot be shown again."""
-    secret = new_secret()
+    secret = "" if public else new_secret()
+    uris = tuple(redirect_uri or ())
 
     async def work() -> None:
         async with open_identity(database_url(), settings()) as identity:
-            await identity.create_client(GuildId(guild_id), client_id, secret, frozenset(scope))
+            await identity.create_client(
+                GuildId(guild_id), client_id, secret, frozenset(scope), uris
+            )
 
     run(work())
     print(secret)

@@ -17,6 +17,7 @@ from actors.runtime.message import Caller, Command, Context, Outcome, Position, 
 from actors.settings import GuildSettings
 from serve_app.problems import Problem, problem_of
 from serve_app.readiness import PoolOf, Readiness
+from serve_app.revocations import Held
 from serve_app.streams import Streams
 from serve_app.strict import View
 from serve_app.tokens import Tokens
@@ -61,6 +62,7 @@ class Call:
         expected_version: from ``If-Match``; 0: from ``If-None-Match: *``.
         request_hash: digest of method, address and canonical body; empty without a key.
         good_until: when the caller's token expires, in seconds of `time.monotonic`.
+        held: by what that token may be revoked before; None: there is none.
     """
 
     gateway: Gateway
@@ -73,6 +75,7 @@ class Call:
     expected_version: int | None = None
     request_hash: str = ""
     good_until: float = math.inf
+    held: Held | None = None
 
     @property
     def context(self) -> Context:
@@ -95,6 +98,11 @@ class Call:
         identity = "\x1f".join((self.caller.principal_id, self.route, self.key, part))
         command_id = f"key_{hashlib.sha256(identity.encode()).hexdigest()[:40]}"
         return Origin(context=self.context, command_id=command_id, request_hash=self.request_hash)
+
+    @property
+    def revoked(self) -> bool:
+        """Whether the caller's token has been revoked since."""
+        return self.held is not None and self.gateway.tokens.revocations.refuses(self.held)
 
     @property
     def version(self) -> int:

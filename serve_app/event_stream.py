@@ -134,11 +134,14 @@ class EventStream(Response):
                 parts.create_task(_until_gone(receive))
                 parts.create_task(_until_ending(ending))
                 parts.create_task(_until_expiry(self._call.good_until))
+                parts.create_task(_until_revoked(self._call))
         except* _Over as over:
             reason = _reason(over)
         match reason:
             case "expired":
                 await _finish(send, sse.comment("the token has expired; come again with another"))
+            case "revoked":
+                await _finish(send, sse.comment("the token was revoked"))
             case "draining":
                 await _finish(send, sse.comment("this server is about to stop; come again"))
             case "failed":
@@ -226,6 +229,14 @@ async def _until_expiry(good_until: float) -> None:
     if math.isfinite(good_until):
         await asyncio.sleep(max(0.0, good_until - time.monotonic()))
         raise _Over("expired")
+
+
+async def _until_revoked(call: Call) -> NoReturn:
+    period_s = call.gateway.settings.gateway.revocation_poll_s
+    while True:
+        if call.revoked:
+            raise _Over("revoked")
+        await asyncio.sleep(period_s)
 
 
 async def _finish(send: Send, last: bytes) -> None:

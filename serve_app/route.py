@@ -4,7 +4,6 @@ import email.message
 import hashlib
 import math
 import re
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -22,6 +21,7 @@ from serve_app.access import Body, Rule, rule_of
 from serve_app.call import CALL, Call, Gateway
 from serve_app.problems import Problem
 from serve_app.schemas.common import ProblemView
+from serve_app.tokens import Verified
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -87,9 +87,8 @@ def _admit(request: Request, rule: Rule, route: str) -> Call:
     gateway: Gateway = request.app.state.gateway
     headers = request.headers
     of = trace.of(request.scope)
-    caller, good_for_s = (
-        (NOBODY, math.inf) if rule.public else _authenticate(gateway, headers, rule)
-    )
+    known = None if rule.public else _authenticate(gateway, headers, rule)
+    caller = NOBODY if known is None else known.caller
     of.guild_id, of.user_id = caller.guild_id, caller.principal_id
     for permission in rule.needs:
         if not caller.may(permission):
@@ -103,18 +102,19 @@ def _admit(request: Request, rule: Rule, route: str) -> Call:
         query=request.scope["query_string"],
         key=_key(headers, rule),
         expected_version=_version(headers, rule),
-        good_until=time.monotonic() + good_for_s,
+        good_until=math.inf if known is None else gateway.tokens.expiry(known),
+        held=None if known is None else known.held,
     )
 
 
-def _authenticate(gateway: Gateway, headers: Headers, rule: Rule) -> tuple[Caller, float]:
+def _authenticate(gateway: Gateway, headers: Headers, rule: Rule) -> Verified:
     gateway.tokens.revocations.check_fresh(admin=Permission.ADMIN in rule.needs)
     given = headers.getlist("authorization")
     match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
     try:
         if match is None:
             raise NotAuthenticated
-        return gateway.tokens.admit(match[1])
+        return gateway.tokens.inspect(match[1])
     except NotAuthenticated as error:
         where = f"{gateway.settings.gateway.issuer}/.well-known/oauth-protected-resource"
         raise Problem(

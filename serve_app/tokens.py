@@ -208,16 +208,11 @@ class Tokens:
         Raises:
             NotAuthenticated: whatever is wrong with it; the text never says what.
         """
-        return self.admit(token)[0]
+        return self.inspect(token).caller
 
-    def admit(self, token: str) -> tuple[Caller, float]:
-        """Who holds the token, and for how many seconds it is still good.
-
-        Raises:
-            NotAuthenticated: whatever is wrong with it; the text never says what.
-        """
-        verified = self.inspect(token)
-        return verified.caller, verified.good_until - self._wall()
+    def expiry(self, verified: Verified) -> float:
+        """When the token expires, in seconds of `time.monotonic`."""
+        return time.monotonic() + verified.good_until - self._wall()
 
     def inspect(self, token: str) -> Verified:
         """What the token says.

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from actors.bus.messages import PullSink, SseSink, Tail, TailEvents
 from actors.carried import carry
 from actors.errors import DependencyUnavailable, PositionOfAnotherEpoch
 from actors.events import StoredEvent
+from actors.identity.sessions.messages import Revocation, Revoked, RevokedSince
 from actors.runtime.local import LocalPool
 from actors.runtime.message import Caller, Permission, Position
 from actors.runtime.pool import Asker
@@ -473,6 +475,37 @@ async def test_a_stream_does_not_outlive_its_token(served: Served, log: MemoryLo
     assert "expired" in last.comments[0]
     assert reader.complete
     assert problem(again)["status"] == 401
+
+
+async def test_a_stream_ends_soon_after_its_token_was_revoked(
+    served: Served, log: MemoryLog
+) -> None:
+    app = served.log(log, settings(revocation_poll_s=0.02))
+    tokens = app.state.gateway.tokens
+    token = token_of(app)
+    page = Revoked(
+        revocations=(
+            Revocation(
+                kind="session",
+                subject=tokens.inspect(token).held.session_id,
+                version=0,
+                expires_at=datetime(9999, 1, 1, tzinfo=UTC),
+            ),
+        ),
+        cursor=1,
+        more=False,
+    )
+
+    async def since(_: RevokedSince) -> Revoked:
+        return page
+
+    async with reading(app, token) as reader:
+        await reader.frame()
+        await tokens.revocations.look(lambda _: LocalPool({RevokedSince: since}))
+        *_, last = await reader.over()
+
+    assert "revoked" in last.comments[0]
+    assert reader.complete
 
 
 async def test_what_a_stream_waits_for_before_it_begins_counts_as_well(
