@@ -52,7 +52,7 @@ _QUERY = {
 }
 _POSTED = form_of(
     ("client_id", "redirect_uri", "login", "password"),
-    {**_EXAMPLE, "login": "elder", "password": "…", "decision": "allow"},
+    {**_EXAMPLE, "login": "elder", "password": "…", "decision": "allow"},  # nosec B105  # an ellipsis
     *_KEPT[3:],
     "decision",
 )

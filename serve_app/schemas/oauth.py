@@ -35,8 +35,8 @@ TOKEN = form(
     "code_verifier",
     "refresh_token",
 )
-REVOKE = form(("token",), {"token": "…"}, "token_type_hint")
-INTROSPECT = form(("token",), {"token": "…"}, "token_type_hint")
+REVOKE = form(("token",), {"token": "…"}, "token_type_hint")  # nosec B105  # an ellipsis
+INTROSPECT = form(("token",), {"token": "…"}, "token_type_hint")  # nosec B105  # an ellipsis
 
 
 class IntrospectionView(View):
