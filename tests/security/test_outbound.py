@@ -4,16 +4,16 @@ The client under test calls any port and plain HTTP, so that nothing but the jud
 address stands between them.
 """
 
-# ruff: noqa: S104  # 0.0.0.0 is a host to be refused here; nobody binds to it
-
 import asyncio
 import contextlib
+import itertools
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
+import httpcore
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,40 +26,11 @@ from actors.outbound.backend import Resolve
 from actors.outbound.client import Outbound, Unreachable
 from actors.settings import OutboundSettings
 from tests.fixtures.receiver import Receiver, Reply
+from tests.security.ssrf_vectors import HOSTS, INSIDE, NAMES, REBINDINGS, REDIRECTS, SCHEMES
 
 GOOD_HOST = "127.0.0.2"
 BARE = OutboundSettings(allow_http=True, ports=(), timeout_s=2.0, connect_timeout_s=1.0)
 TO_GOOD = BARE.model_copy(update={"allowed_networks": (ip_network(f"{GOOD_HOST}/32"),)})
-
-HOSTS = [
-    "127.0.0.1", "127.1", "127.0.1", "127.000.000.001", "0177.0.0.1", "0x7f.0.0.1", "0x7f.1",
-    "2130706433", "0x7f000001", "017700000001", "0", "0.0.0.0", "127.0.0.1.", "127.0.0.2",
-    "127.255.255.254", "localhost", "LOCALHOST", "localhost.", "localhost.localdomain",
-    "ip6-localhost", "[::1]", "[::]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]",
-    "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:127.0.0.1]", "[::127.0.0.1]", "[::7f00:1]",
-    "[64:ff9b::127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]",
-    "[::ffff:0:127.0.0.1]", "[fe80::1]", "[fe80::1%lo]", "[fe80::1%25lo]", "[::1%lo]",
-    "example.com@127.0.0.1", "user:secret@127.0.0.1", "127.0.0.1@127.0.0.1",
-    "example.com:80@127.0.0.1", "example.com%40127.0.0.1", "127.0.0.1%2f@example.com",
-    "example.com\\@127.0.0.1", "127.0.0.1\\.example.com", "127.0.0.1%00.example.com",
-    "127.0.0.1\x00.example.com", "127.0.0.1%0d%0a", "127.0.0.1\r\n", "127.0.0.1\t", " 127.0.0.1",
-    "127.0.0.1 ", "127%2e0%2e0%2e1", "%31%32%37.0.0.1", "\uff11\uff12\uff17.0.0.1",
-    "\u2460\u2461\u2466.0.0.1", "127\u30020\u30020\u30021", "127\uff0e0\uff0e0\uff0e1",
-    "loc\u0430lhost", "\u24db\u24de\u24d2\u24d0\u24db\u24d7\u24de\u24e2\u24e3", "\u2488\u2488",
-    "l\u00adocalhost", "127.0.0.1#example.com", "127.0.0.1?@example.com", "127.0.0.1;example.com",
-]  # fmt: skip
-NAMES = {
-    "inside.example.com": ["127.0.0.1"],
-    "six.example.com": ["::1"],
-    "mapped.example.com": ["::ffff:127.0.0.1"],
-    "nat64.example.com": ["64:ff9b::7f00:1"],
-    "mixed.example.com": ["93.184.216.34", "127.0.0.1"],
-    "last.example.com": ["127.0.0.1", "93.184.216.34"],
-    "zero.example.com": ["0.0.0.0"],
-    "scoped.example.com": ["fe80::1%lo"],
-    "xn--lcalhost-n6a.example.com": ["127.0.0.1"],
-    "nothing.example.com": [],
-}
 
 
 async def names(host: str, port: int) -> Sequence[str]:
@@ -74,9 +45,31 @@ async def canary() -> AsyncIterator[Receiver]:
         assert listening.connections == 0
 
 
+class AllLeadsThere(httpcore.AsyncNetworkBackend):
+    """A network in which every address is the canary's; every port, too."""
+
+    def __init__(self, canary: Receiver) -> None:
+        self._canary = canary
+        self._real = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        return await self._real.connect_tcp(self._canary.host, self._canary.port, timeout)
+
+
 @contextlib.asynccontextmanager
-async def opened(settings: OutboundSettings, resolve: Resolve = names) -> AsyncIterator[Outbound]:
-    outbound = Outbound(settings, resolve=resolve)
+async def opened(
+    settings: OutboundSettings,
+    resolve: Resolve = names,
+    network: httpcore.AsyncNetworkBackend | None = None,
+) -> AsyncIterator[Outbound]:
+    outbound = Outbound(settings, resolve=resolve, network=network)
     try:
         yield outbound
     finally:
@@ -103,17 +96,37 @@ async def test_neither_does_any_with_the_systems_own_resolver(canary: Receiver, 
     await outbound.close()
 
 
-@pytest.mark.parametrize("scheme", ["ftp", "file", "gopher", "ws", "wss", "unix", "dict", "data"])
+@pytest.mark.parametrize("host", INSIDE)
+async def test_no_network_of_ones_own_is_called(canary: Receiver, host: str) -> None:
+    async with opened(BARE, network=AllLeadsThere(canary)) as outbound:
+        for url in (f"http://{host}/", f"https://{host}:{canary.port}/latest/meta-data/"):
+            with pytest.raises(AddressRefused):
+                await outbound.send("GET", url, headers={})
+
+
+async def test_a_public_address_is_called_so_that_the_network_above_would_show_a_mistake() -> None:
+    async with (
+        Receiver().listening() as there,
+        opened(BARE, network=AllLeadsThere(there)) as outbound,
+    ):
+        answer = await outbound.send("GET", "http://93.184.216.34/", headers={})
+
+    assert (answer.status, there.connections) == (204, 1)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 async def test_neither_does_another_scheme(canary: Receiver, scheme: str) -> None:
     async with opened(BARE) as outbound:
         with pytest.raises(AddressRefused):
             await outbound.send("GET", f"{scheme}://127.0.0.1:{canary.port}/", headers={})
 
 
+@pytest.mark.parametrize("turns", REBINDINGS)
 async def test_a_name_that_turns_inward_between_two_looks_does_not_lead_there(
-    canary: Receiver,
+    canary: Receiver, turns: str
 ) -> None:
-    answers = iter([[GOOD_HOST], *[["127.0.0.1"]] * 50])
+    later = [[one.format(good=GOOD_HOST) for one in addresses] for addresses in REBINDINGS[turns]]
+    answers = itertools.chain([[GOOD_HOST]], itertools.cycle(later))
 
     async def rebinding(host: str, port: int) -> Sequence[str]:
         return next(answers)
@@ -125,11 +138,50 @@ async def test_a_name_that_turns_inward_between_two_looks_does_not_lead_there(
         opened(never_kept, rebinding) as outbound,
     ):
         first = await outbound.send("GET", url, headers={})
-        for _ in range(50):
+        for _ in range(10):
             with pytest.raises(AddressRefused):
                 await outbound.send("GET", url, headers={})
 
     assert (first.status, good.connections) == (204, 1)
+
+
+async def test_an_answer_is_judged_and_used_and_nobody_is_asked_again(canary: Receiver) -> None:
+    asked = 0
+
+    async def counting(host: str, port: int) -> Sequence[str]:
+        nonlocal asked
+        asked += 1
+        return [GOOD_HOST] if asked == 1 else ["127.0.0.1"]
+
+    async with (
+        Receiver(host=GOOD_HOST, port=canary.port).listening(),
+        opened(TO_GOOD, counting) as outbound,
+    ):
+        await outbound.send("GET", f"http://rebinding.example.com:{canary.port}/", headers={})
+
+    assert asked == 1
+
+
+@pytest.mark.parametrize("location", REDIRECTS)
+@pytest.mark.parametrize("status", [301, 307])
+async def test_no_redirect_is_followed_and_where_it_leads_is_judged(
+    canary: Receiver, location: str, status: int
+) -> None:
+    leads_to = location.format(port=canary.port)
+    redirecting = Receiver(behave=lambda _: Reply(status, {"Location": leads_to}), host=GOOD_HOST)
+
+    async with redirecting.listening() as good, opened(TO_GOOD) as outbound:
+        answer = await outbound.send("GET", good.url, headers={})
+        with pytest.raises(AddressRefused):
+            await outbound.send("GET", leads_to, headers={})
+
+    assert (answer.status, len(good.requests)) == (status, 1)
+
+
+def test_there_are_as_many_ways_in_as_we_say() -> None:
+    ways = [*HOSTS, *NAMES, *INSIDE, *SCHEMES, *REDIRECTS, *REBINDINGS]
+
+    assert len(ways) == len(set(ways)) >= 60
 
 
 async def test_neither_redirects_nor_proxies_lead_to_the_canary(
