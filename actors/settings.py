@@ -425,6 +425,35 @@ class GatewaySettings(_Section):
     audience: str = "elders-guild-api"
 
 
+class UploadSettings(_Section):
+    """Files and pages over HTTP. Sizes in bytes; larger files are for `guild ingest`."""
+
+    max_bytes: int = Field(default=10 << 20, ge=1, description="counted while they arrive")
+    max_unpacked_bytes: int = Field(default=100 << 20, ge=1, description="of one Word document")
+    max_parts: int = Field(default=1_000, ge=1, description="pages, or parts of an archive")
+    max_ratio: int = Field(default=100, ge=1, description="unpacked to packed")
+    max_tags: int = Field(default=30_000, ge=1, description="of a page, attributes included")
+    body_timeout_s: float = Field(default=30.0, gt=0, description="until a file has arrived")
+    at_once: int = Field(
+        default=8, ge=1, description="in memory of one replica; more are answered 503"
+    )
+    parsers: int = Field(default=2, ge=1, le=64, description="processes of one replica")
+    parser_memory_bytes: int = Field(default=256 << 20, ge=128 << 20, description="of each")
+    parse_cpu_s: float = Field(default=1.0, gt=0, description="processor time for one file")
+    parse_timeout_s: float = Field(default=5.0, gt=0, description="the same on a busy machine")
+    files_each_parser: int = Field(default=200, ge=1, description="then its process is replaced")
+    retry_after_s: float = Field(default=2.0, gt=0)
+
+    fetch_hosts: dict[str, tuple[str, ...]] = Field(
+        default={},
+        description="id of a guild, or * for every one, to hosts whose pages it may have fetched;"
+        " *.example.com: every host below. Empty: nothing is fetched",
+    )
+    fetch_redirects: int = Field(default=3, ge=0, le=10)
+    fetch_timeout_s: float = Field(default=10.0, gt=0, description="redirects included")
+    fetch_max_bytes: int = Field(default=5 << 20, ge=1)
+
+
 class IdentitySettings(_Section):
     """Sign-in. A password check takes 64 MiB and every core it gets, so few run at once."""
 
@@ -800,6 +829,7 @@ class GuildSettings(BaseSettings):
     )
     webhooks: WebhookSettings = WebhookSettings()
     gateway: GatewaySettings = GatewaySettings()
+    uploads: UploadSettings = UploadSettings()
     identity: IdentitySettings = IdentitySettings()
     incident: IncidentSettings = IncidentSettings()
     task: TaskSettings = TaskSettings()

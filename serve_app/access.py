@@ -23,6 +23,7 @@ class Body(enum.Enum):
     INTAKE = "intake"
     EVENTS = "events"
     FORM = "form"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +159,8 @@ _ROUTES: dict[str, Rule] = {
     f"POST {API}/knowledge/categories": _create(_KNOWLEDGE),
     f"POST {API}/rag/documents": _create(_RAG, Body.BULK),
     f"POST {API}/rag/documents:batch": _create(_RAG, Body.BULK),
+    f"POST {API}/rag/documents:upload": _create(_RAG, Body.FILE),
+    f"POST {API}/rag/documents:fetch": _create(_RAG),
     f"GET {API}/rag/documents/{{document_id}}": _read(),
     f"DELETE {API}/rag/documents/{{document_id}}": _delete(Permission.RAG),
     f"GET {API}/rag/index": _read(),

@@ -72,7 +72,7 @@ def replica(settings: GuildSettings) -> FastAPI:
         _log.warning("password_grant_is_on")
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await revocations.look(pools.pool)
         tasks = (
             asyncio.create_task(hub.push_for_ever()),
@@ -83,6 +83,8 @@ def replica(settings: GuildSettings) -> FastAPI:
         finally:
             for task in tasks:
                 task.cancel()
+            await app.state.gateway.desk.close()
+            await app.state.gateway.fetcher.close()
             await pools.close()
 
     return create_app(

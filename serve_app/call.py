@@ -12,6 +12,8 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from actors import clock
+from actors.documents.desk import Desk
+from actors.documents.fetching import Fetcher
 from actors.metrics import Sample
 from actors.runtime.message import Caller, Command, Context, Outcome, Position, Query, ReplyT
 from actors.settings import GuildSettings
@@ -32,6 +34,8 @@ class Gateway:
     Attributes:
         samples: the numbers of all processes.
         streams: the event streams that are open.
+        desk: reads files; ended by whoever made the application.
+        fetcher: fetches pages; likewise.
         running: commands whose caller may have gone away; they run to their end.
     """
 
@@ -41,6 +45,8 @@ class Gateway:
     samples: Callable[[], Awaitable[Sequence[Sample]]]
     readiness: Readiness
     streams: Streams
+    desk: Desk
+    fetcher: Fetcher
     running: set[asyncio.Task[Any]] = field(default_factory=set)
 
 

@@ -14,8 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import Lifespan
 
 from actors import metrics
+from actors.documents.desk import Desk
+from actors.documents.fetching import Fetcher
 from actors.errors import ElderGuildError
 from actors.metrics import Sample
+from actors.outbound.client import Outbound
 from actors.settings import GuildSettings
 from serve_app import access, openapi
 from serve_app.call import Gateway
@@ -37,6 +40,7 @@ from serve_app.routes import (
     oauth,
     pulling,
     rag,
+    rag_files,
     replay,
     saga,
     subscription,
@@ -69,6 +73,7 @@ _ROUTERS = (
     client.router,
     authorize.router,
     discovery.router,
+    rag_files.router,
 )
 _MAX_ERRORS = 20
 _TITLE = "Elders Guild"
@@ -87,6 +92,7 @@ def create_app(
     server_echoes_id: bool = False,
     stopping: Stopping | None = None,
     revocations: Revocations | None = None,
+    fetcher: Fetcher | None = None,
 ) -> FastAPI:
     """Builds the application.
 
@@ -98,6 +104,7 @@ def create_app(
         server_echoes_id: see `Edge`.
         stopping: see `Streams`.
         revocations: which tokens are refused, watched by whoever serves; None: nobody watches.
+        fetcher: default: one over an outbound client of its own.
 
     Raises:
         BadKeyRing: the signing secret is missing or weak.
@@ -125,6 +132,9 @@ def create_app(
         samples=samples,
         readiness=Readiness(pool),
         streams=Streams(settings.gateway, stopping),
+        desk=Desk(settings.uploads, max_chars=settings.index.max_document_chars),
+        fetcher=fetcher
+        or Fetcher(functools.partial(Outbound, settings.outbound), settings.uploads),
     )
     for router in _ROUTERS:
         app.router.routes.extend(router.routes)

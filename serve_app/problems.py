@@ -62,6 +62,7 @@ _CODES = {
     403: "not_authorized",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     412: "precondition_failed",
     413: "payload_too_large",
     415: "unsupported_media_type",

@@ -1,5 +1,6 @@
 """The class of all our routes: nothing is parsed before it is known that the caller may ask."""
 
+import asyncio
 import email.message
 import hashlib
 import math
@@ -13,9 +14,10 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from actors.documents.detecting import MEDIA_TYPES
 from actors.errors import NotAuthenticated, NotAuthorized
 from actors.runtime.message import Caller, GuildId, Permission
-from actors.settings import GatewaySettings
+from actors.settings import GatewaySettings, UploadSettings
 from serve_app import event_in, strict, trace
 from serve_app.access import Body, Rule, rule_of
 from serve_app.call import CALL, Call, Gateway
@@ -50,10 +52,16 @@ class GuildRoute(APIRoute):
             trace.of(request.scope).route = path
             call = _admit(request, rule, route)
             request.scope[CALL] = call
+            if rule.body is Body.FILE:
+                async with call.gateway.desk.place():
+                    raw = await _read_file(request, call.gateway.settings.uploads)
+                    return await answer(request, call, raw, None)
             if rule.body is Body.NONE:
-                raw, value = b"", None
-            else:
-                raw, value = await _read(request, rule.body, call.gateway.settings.gateway)
+                return await answer(request, call, b"", None)
+            raw, value = await _read(request, rule.body, call.gateway.settings.gateway)
+            return await answer(request, call, raw, value)
+
+        async def answer(request: Request, call: Call, raw: bytes, value: Any) -> Response:
             if call.key is not None:
                 call.request_hash = _digest(request, value if value is not None else raw)
             return await inner(ParsedRequest(request, raw, value))
@@ -171,6 +179,21 @@ async def _read(request: Request, kind: Body, settings: GatewaySettings) -> tupl
         max_depth=settings.max_json_depth, max_keys=keys, max_items=settings.max_json_items
     )
     return raw, strict.parse_json(raw, limits)
+
+
+async def _read_file(request: Request, settings: UploadSettings) -> bytes:
+    if media_type(request.headers) not in MEDIA_TYPES:
+        raise Problem(415, "the body is not of a media type that this route reads")
+    try:
+        async with asyncio.timeout(settings.body_timeout_s):
+            return await strict.read_body(request.receive, request.headers, settings.max_bytes)
+    except TimeoutError:
+        raise Problem(408, "the body did not arrive in time", headers=strict.CLOSES) from None
+
+
+def media_type(headers: Headers) -> str:
+    """What the request declares, in lower case and without parameters; empty: nothing."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _check_media_type(content_type: str, kind: Body) -> None:

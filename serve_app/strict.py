@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
@@ -36,6 +37,9 @@ class JsonLimits:
     max_keys: int
     max_items: int
 
+
+CLOSES: Mapping[str, str] = MappingProxyType({"Connection": "close"})
+"""Headers of an answer that comes before the whole body has."""
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
@@ -151,7 +155,7 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
 
 def too_large(limit: int) -> Problem:
     """413. The connection is closed: the rest of the body is not worth reading."""
-    return Problem(413, f"the body is larger than {limit} bytes", headers={"Connection": "close"})
+    return Problem(413, f"the body is larger than {limit} bytes", headers=CLOSES)
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -11,18 +11,19 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from actors.documents.boxed import LENGTH, OUT_OF_MEMORY
 from actors.documents.formats import Format
-from actors.documents.parsed import Limits, Parsed, ParseProblem
+from actors.documents.parsed import Limits, Parsed, ParseProblem, ParserAway
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MAX_BYTES_A_CHAR = 12  # of JSON: one character can be two escapes of six
 _FRAME_OVERHEAD = 64 << 10
-_DIED = "its parser ended: too much memory, or a mistake in it"
+_DIED = "its parser ended: too much time or memory, or a mistake in it"
 
 Blocks = Callable[[], Iterator[bytes]]
 
@@ -38,6 +39,8 @@ class Box:
         memory_bytes: int,
         timeout_s: float,
         files_each: int,
+        cpu_s: float | None = None,
+        start_timeout_s: float = 30.0,
     ) -> None:
         """Starts nothing yet.
 
@@ -45,14 +48,20 @@ class Box:
             limits: of each file.
             processes: how many files are read at a time; the rest wait.
             memory_bytes: address space of one process.
-            timeout_s: for one file, a process's start included.
+            timeout_s: for one file.
             files_each: a process is replaced after so many.
+            cpu_s: processor time for one file; default a second more than ``timeout_s``.
+            start_timeout_s: for the start of a process, which loads the parsers.
         """
         self._limits = limits
         self._memory_bytes = memory_bytes
         self._timeout_s = timeout_s
+        self._cpu_s = timeout_s + 1 if cpu_s is None else cpu_s
+        self._start_timeout_s = start_timeout_s
         self._files_each = files_each
+        self._processes = processes
         self._idle: list[_Process] = []
+        self._busy = 0
         self._slots = asyncio.Semaphore(processes)
 
     async def __aenter__(self) -> Self:
@@ -64,9 +73,22 @@ class Box:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process in self._idle:
-            await process.end()
-        self._idle.clear()
+        while self._idle:
+            await self._idle.pop().end()
+
+    async def fill(self) -> None:
+        """Starts the processes that are missing, so that the next file need not wait for one."""
+        while len(self._idle) + self._busy < self._processes:
+            process = _Process()
+            self._busy += 1
+            try:
+                await self._start(process)
+                self._idle.append(process)
+            except BaseException:
+                await process.end()
+                raise
+            finally:
+                self._busy -= 1
 
     async def parse(self, blocks: Blocks, format_: Format) -> Parsed:
         """The text of a file.
@@ -79,29 +101,26 @@ class Box:
 
         Raises:
             ParseProblem: it does not become a document, or cost too much.
+            ParserAway: no process can be started now, which is not the file's fault.
         """
-        question = {
-            "format": format_.value,
-            "limits": {
-                "max_chars": self._limits.max_chars,
-                "max_unpacked_bytes": self._limits.max_unpacked_bytes,
-                "max_parts": self._limits.max_parts,
-            },
-        }
+        question = {"format": format_.value, "limits": asdict(self._limits)}
         async with self._slots:
-            answer = await self._ask(question, blocks)
+            self._busy += 1
+            try:
+                answer = await self._ask(question, blocks)
+            finally:
+                self._busy -= 1
         if "problem" in answer:
             raise ParseProblem(answer["problem"])
         return Parsed(**answer)
 
     async def _ask(self, question: dict[str, Any], blocks: Blocks) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                if self._idle:
-                    # It may have died while it was idle: that is not this file's doing.
-                    with contextlib.suppress(EOFError, ConnectionError):
-                        return await self._ask_one(self._idle.pop(), question, blocks)
-                return await self._ask_one(_Process(), question, blocks)
+            if self._idle:
+                # It may have died while it was idle: that is not this file's doing.
+                with contextlib.suppress(EOFError, ConnectionError):
+                    return await self._ask_one(self._idle.pop(), question, blocks)
+            return await self._ask_one(_Process(), question, blocks)
         except TimeoutError:
             raise ParseProblem(f"takes longer than {self._timeout_s:g} s to read") from None
         except (EOFError, ConnectionError, ValueError):
@@ -113,15 +132,23 @@ class Box:
         longest = self._limits.max_chars * _MAX_BYTES_A_CHAR + _FRAME_OVERHEAD
         good = False
         try:
-            await process.start(self._memory_bytes, self._timeout_s)
-            answer = await process.ask(question, blocks(), longest)
+            await self._start(process)
+            async with asyncio.timeout(self._timeout_s):
+                answer = await process.ask(question, blocks(), longest)
             good = process.answered < self._files_each and answer.get("problem") != OUT_OF_MEMORY
             return answer
         finally:
-            if good:
+            if good and len(self._idle) < self._processes:
                 self._idle.append(process)
             else:
                 await process.end()
+
+    async def _start(self, process: "_Process") -> None:
+        try:
+            async with asyncio.timeout(self._start_timeout_s):
+                await process.start(self._memory_bytes, self._cpu_s)
+        except (TimeoutError, EOFError, OSError) as error:
+            raise ParserAway("no parser can be started now") from error
 
 
 def _import_path() -> str:
@@ -137,6 +164,7 @@ class _Process:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, memory_bytes: int, cpu_s: float) -> None:
+        """Returns when it is ready: what it loads for all files counts for none of them."""
         if self._process is None:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -151,6 +179,8 @@ class _Process:
                 env={"PATH": os.defpath, "PYTHONPATH": _import_path(), "LC_ALL": "C.UTF-8"},
                 start_new_session=True,  # Ctrl-C is for the job, which ends us in order
             )
+            assert self._process.stdout is not None  # noqa: S101  # nosec B101  # it is a pipe
+            await self._process.stdout.readexactly(LENGTH.size)
 
     async def ask(
         self, question: dict[str, Any], blocks: Iterator[bytes], longest: int

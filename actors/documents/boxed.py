@@ -1,17 +1,20 @@
 """`python -m actors.documents.boxed`: reads files for a `Box`, in a process that may die.
 
-Frames on standard input and output: four bytes of length, then as many. A question is JSON, then
-the blocks of the file, then an empty frame; an answer is JSON. It ends with its input, when it has
-spent its processor time, and after a file that took all its memory.
+Frames on standard input and output: four bytes of length, then as many. An empty one says that it
+is ready. A question is JSON, then the blocks of the file, then an empty frame; an answer is JSON.
+It ends with its input, when it has spent its processor time, and after a file that took all its
+memory.
 """
 
 import json
 import os
 import resource
+import signal
 import struct
 import sys
 from typing import Any, BinaryIO
 
+from actors.documents import pdf, plain, web_page, word  # noqa: F401  # loaded before any file
 from actors.documents.formats import Format, parse
 from actors.documents.parsed import Limits, ParseProblem
 
@@ -25,7 +28,10 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints is no answer
     memory, cpu_s = int(sys.argv[1]), float(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    answers.write(LENGTH.pack(0))
+    answers.flush()
     while (question := _read(sys.stdin.buffer)) is not None:
         _allow_cpu(cpu_s)
         answer, last = _answer(json.loads(question), sys.stdin.buffer), False
@@ -63,7 +69,11 @@ def _contents(stream: BinaryIO) -> bytes:
 
 
 def _allow_cpu(seconds: float) -> None:
-    """So much more from now on: whoever was left alone in an endless loop ends too."""
+    """So much more from now on: whoever was left alone in an endless loop ends too.
+
+    The timer is exact and no library can catch it here; the limit, in whole seconds, stands behind.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     used = resource.getrusage(resource.RUSAGE_SELF)
     limit = int(used.ru_utime + used.ru_stime + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))

@@ -10,6 +10,10 @@ class ParseProblem(Exception):
     """A file that does not become a document. One sentence, without the file's name."""
 
 
+class ParserAway(ParseProblem):
+    """No parser reads it now; the same file may well be read later."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one file may cost.
@@ -18,11 +22,17 @@ class Limits:
         max_chars: of the text that comes out.
         max_unpacked_bytes: of everything that a compressed file holds.
         max_parts: files in an archive, or pages.
+        max_ratio: unpacked to packed bytes of an archive.
+        max_tags: of a page; a tag with many attributes counts for as many.
+        nested: whether an archive may hold another, as a chart's table in a Word document is one.
     """
 
     max_chars: int
     max_unpacked_bytes: int
     max_parts: int
+    max_ratio: int = 1_000
+    max_tags: int = 2_000_000
+    nested: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,19 @@
 
 import io
 import re
+from typing import Any
 
 from pypdf import PdfReader
 from pypdf.errors import PyPdfError
+from pypdf.generic import ArrayObject, DictionaryObject
 
 from actors.documents.parsed import Limits, Parsed, ParseProblem, bounded
 
 # What people type is kept; what only steers a terminal is not.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_KIDS = re.compile(rb"/Kids\s*\[")
+_NODES_A_PAGE = 2
+_BYTES_A_NODE = 16
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _LOOKS_LIKE_A_HEADING = re.compile(r"^( {0,3})(#{1,6}[ \t])", re.MULTILINE)
 
@@ -20,15 +25,17 @@ def parse(data: bytes, limits: Limits) -> Parsed:
     Raises:
         ParseProblem: it is damaged, needs a password, or is too long.
     """
+    _check_kids(data, limits)
     try:
         return _parse(PdfReader(io.BytesIO(data)), limits)
     except PyPdfError as error:
-        raise ParseProblem(f"is no PDF that can be read: {error}") from error
+        raise ParseProblem("is no PDF that can be read") from error  # it may quote the file
 
 
 def _parse(reader: PdfReader, limits: Limits) -> Parsed:
     if reader.is_encrypted and not reader.decrypt(""):
         raise ParseProblem("needs a password")
+    _check_tree(reader, limits)
     if len(reader.pages) > limits.max_parts:
         raise ParseProblem(f"has more than {limits.max_parts:,} pages: split it")
     parts: list[str] = []
@@ -47,6 +54,31 @@ def _parse(reader: PdfReader, limits: Limits) -> Parsed:
         content_type="text/markdown",
         title=_clean(str(title or "")),
     )
+
+
+def _check_kids(data: bytes, limits: Limits) -> None:
+    """A list of pages that does not end is refused before it is read."""
+    longest = limits.max_parts * _NODES_A_PAGE * _BYTES_A_NODE
+    for begin in _KIDS.finditer(data):
+        rest = data[begin.end() : begin.end() + longest]
+        if len(rest) == longest and b"]" not in rest:
+            raise ParseProblem(f"has more than {limits.max_parts:,} pages: split it")
+
+
+def _check_tree(reader: PdfReader, limits: Limits) -> None:
+    """A tree may name a branch twice: forty levels of that are more pages than anybody counts."""
+    pending: list[Any] = [reader.root_object.get("/Pages")]
+    seen = 0
+    while pending:
+        node = pending.pop()
+        node = node.get_object() if node is not None else None
+        seen += 1
+        if seen > limits.max_parts * _NODES_A_PAGE:
+            raise ParseProblem(f"has more than {limits.max_parts:,} pages: split it")
+        kids = node.get("/Kids") if isinstance(node, DictionaryObject) else None
+        kids = kids.get_object() if kids is not None else None
+        if isinstance(kids, ArrayObject):
+            pending += kids[: limits.max_parts * _NODES_A_PAGE]
 
 
 def _clean(text: str) -> str:

@@ -5,13 +5,14 @@ import re
 from bs4 import BeautifulSoup
 from markdownify import ATX, MarkdownConverter
 
-from actors.documents.parsed import Limits, Parsed, bounded
+from actors.documents.parsed import Limits, Parsed, ParseProblem, bounded
 from actors.documents.plain import decode
 
 _LEFT_OUT = ("head", "script", "style", "template", "noscript", "nav", "svg", "iframe")
 _RULES_AT_THE_TOP = re.compile(r"\A(?:\s*-{3,}[ \t]*$)+", re.MULTILINE)
 _EMPTY_LINES = re.compile(r"\n{3,}")
 _DECLARED = re.compile(rb"<meta[^>]+charset=[\"']?([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
+_LONG_TAG = re.compile(r"<[^<>]{4096,}")
 _LOOK_FOR_CHARSET = 2_048
 
 
@@ -21,7 +22,10 @@ def parse(data: bytes, limits: Limits) -> Parsed:
     Raises:
         ParseProblem: it is no text, or too long.
     """
-    soup = BeautifulSoup(_text(data), "lxml")
+    page = _text(data)
+    if page.count("<") + page.count("=") > limits.max_tags or _attributes(page) > limits.max_tags:
+        raise ParseProblem(f"has more than {limits.max_tags:,} tags: split it")
+    soup = BeautifulSoup(page, "lxml")
     title = " ".join(soup.title.get_text(" ").split()) if soup.title else ""
     for element in soup.find_all(_LEFT_OUT):
         element.decompose()
@@ -37,6 +41,11 @@ def parse(data: bytes, limits: Limits) -> Parsed:
     # A rule at the top would pass for front matter.
     text = _RULES_AT_THE_TOP.sub("", text).lstrip("\n")
     return Parsed(text=bounded(text, limits), content_type="text/markdown", title=title)
+
+
+def _attributes(page: str) -> int:
+    """How many the longest tags may have at most."""
+    return sum(len(tag[0].split()) for tag in _LONG_TAG.finditer(page))
 
 
 def _text(data: bytes) -> str:

@@ -5,8 +5,10 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from typing import IO
 from xml.sax import SAXException  # nosec B406  # only its name: the parser is defusedxml's
 from xml.sax.handler import ContentHandler  # nosec B406  # the same
+from xml.sax.xmlreader import AttributesImpl  # nosec B406  # the same
 
 import defusedxml.ElementTree
 import defusedxml.sax
@@ -18,10 +20,15 @@ from docx.opc.part import PartFactory, XmlPart
 from docx.table import Table
 from docx.text.paragraph import Paragraph
 
+from actors.documents.archive import check_directory, check_not_nested, check_parts
 from actors.documents.parsed import Limits, Parsed, ParseProblem, bounded
 
 _HEADING = re.compile(r"Heading ([1-6])")
 _XML = (".xml", ".rels")
+_MAX_DEPTH = 256  # more than the reader itself takes
+_MAX_ATTRIBUTES = 1_000
+_BLOCK = 64 << 10
+_BLOCKS_OF_A_TAG = 4
 _TYPES = "[Content_Types].xml"
 _READ_AS_XML = frozenset(
     name for name, part in PartFactory.part_type_for.items() if issubclass(part, XmlPart)
@@ -56,23 +63,54 @@ def parse(data: bytes, limits: Limits) -> Parsed:
 
 def _check(data: bytes, limits: Limits) -> None:
     """Sizes are those of the directory: no more is ever read of a part than it says there."""
+    check_directory(data, limits)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
-            if len(parts) > limits.max_parts:
-                raise ParseProblem(f"has more than {limits.max_parts:,} parts")
-            if sum(part.file_size for part in parts) > limits.max_unpacked_bytes:
-                mib = limits.max_unpacked_bytes >> 20
-                raise ParseProblem(f"unpacks to more than {mib} MiB")
+            check_parts(parts, len(data), limits)
+            check_not_nested(archive, limits)
             is_xml = _xml_of(archive)
             for part in parts:
                 if is_xml(part.filename.lower()):
                     with archive.open(part) as stream:
-                        defusedxml.sax.parse(stream, ContentHandler(), forbid_dtd=True)
+                        _check_runs(stream)
+                    with archive.open(part) as stream:
+                        defusedxml.sax.parse(stream, _Measured(), forbid_dtd=True)
     except DefusedXmlException as error:
         raise ParseProblem("declares XML entities or a document type") from error
     except _DAMAGE as error:
         raise ParseProblem("is no Word document that can be read") from error
+
+
+def _check_runs(stream: IO[bytes]) -> None:
+    """What does not end is read from its start again with every block that arrives."""
+    blocks = 0
+    while block := stream.read(_BLOCK):
+        blocks = 0 if b">" in block else blocks + 1
+        if blocks > _BLOCKS_OF_A_TAG:
+            raise ParseProblem("has a tag or a text that is too long")
+
+
+class _Measured(ContentHandler):
+    """Refuses what a reader that keeps a tree would choke on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+
+    def startElement(self, name: str, attrs: AttributesImpl) -> None:
+        """One level deeper.
+
+        Raises:
+            ParseProblem: it is too deep, or has too many attributes.
+        """
+        self._depth += 1
+        if self._depth > _MAX_DEPTH or len(attrs) > _MAX_ATTRIBUTES:
+            raise ParseProblem("is nested too deeply or has too many attributes")
+
+    def endElement(self, name: str) -> None:
+        """One level up again."""
+        self._depth -= 1
 
 
 def _xml_of(archive: zipfile.ZipFile) -> Callable[[str], bool]:
