@@ -3,6 +3,7 @@
 import typer
 
 from cluster import accounts, admin
+from cluster.doctor import doctor_command
 from cluster.jobs.evaluate import evaluate_command
 from cluster.jobs.ingest import ingest_command
 from cluster.jobs.reembed import reembed_command
@@ -23,6 +24,7 @@ app.add_typer(admin.app, name="admin")
 app.command("ingest")(ingest_command)
 app.command("evaluate")(evaluate_command)
 app.command("reembed")(reembed_command)
+app.command("doctor")(doctor_command)
 
 
 def main() -> None:

@@ -64,6 +64,18 @@ async def migrate(owner_url: str, *, timeout_s: float = 60.0) -> list[str]:
         await connection.close()
 
 
+async def pending(owner_url: str, *, timeout_s: float = 10.0) -> list[str]:
+    """The files that `migrate` would apply; changes nothing."""
+    connection = await asyncpg.connect(owner_url, timeout=timeout_s, command_timeout=timeout_s)
+    try:
+        known = await connection.fetchval("SELECT to_regclass('schema_migrations')")
+        rows = await connection.fetch("SELECT number FROM schema_migrations") if known else []
+    finally:
+        await connection.close()
+    applied = {row["number"] for row in rows}
+    return [one.name for one in shipped() if one.number not in applied]
+
+
 async def _check_ground(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     roles = await connection.fetchval(
         "SELECT count(*) FROM pg_roles WHERE rolname IN ('guild_owner', 'guild_app', 'guild_log')"
