@@ -14,7 +14,7 @@ READY := .venv/.ready
 SETTINGS := if [ -f .env ]; then set -a; . ./.env; set +a; fi;
 OURS := actors serve_app cluster benchmarks tests
 
-.PHONY: help run demo test lint check bench long clean
+.PHONY: help run demo test lint audit sbom check bench long clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -33,6 +33,16 @@ lint: $(READY) ## format, lint, types, import contracts
 	$(BIN)/ruff check $(OURS)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: $(READY) ## what our code and our libraries must not be: bandit, floors of versions
+	$(BIN)/bandit -q -r actors serve_app cluster -c pyproject.toml --severity-level medium
+	$(BIN)/python -m cluster.floors
+
+sbom: $(READY) ## what we are made of, from the lock, and its licences; in build/
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+	  --output-reproducible --output-format JSON --output-file build/sbom.cdx.json
+	$(BIN)/python -m cluster.licences --lock requirements.lock > build/licences.csv
 
 check: lint ## what a commit must pass: lint and unit tests
 	$(BIN)/pytest tests/unit --cov --cov-report=term:skip-covered

@@ -55,7 +55,7 @@ def choose(http: int, remembered: Mapping[str, int]) -> Ports:
     kept = {
         name: remembered[name]
         for name in names
-        if name in remembered and port_is_free(remembered[name], "0.0.0.0")  # noqa: S104
+        if name in remembered and port_is_free(remembered[name], "0.0.0.0")  # noqa: S104  # nosec B104
     }
     fresh = iter(free_ports(len(names) - len(kept), taken=kept.values()))
     chosen = {name: kept[name] if name in kept else next(fresh) for name in names}
@@ -70,7 +70,7 @@ def as_mapping(ports: Ports) -> dict[str, int]:
 def _ingress_block() -> int:
     for first in range(_INGRESS_FIRST, _INGRESS_LAST - _INGRESS_COUNT, _INGRESS_COUNT):
         block = range(first, first + _INGRESS_COUNT)
-        if all(port_is_free(port, "0.0.0.0") for port in block):  # noqa: S104
+        if all(port_is_free(port, "0.0.0.0") for port in block):  # noqa: S104  # nosec B104
             return first
     raise StackProblem(
         f"no {_INGRESS_COUNT} free ports in a row between {_INGRESS_FIRST} and {_INGRESS_LAST}"

@@ -185,7 +185,7 @@ def free_ports(count: int, *, taken: Iterable[int] = ()) -> list[int]:
         if len(found) == count:
             return found
         port = _FIRST_PORT + (start + step * 17) % span
-        if port not in avoid and port_is_free(port, "0.0.0.0"):  # noqa: S104
+        if port not in avoid and port_is_free(port, "0.0.0.0"):  # noqa: S104  # nosec B104
             avoid.add(port)
             found.append(port)
     raise StackProblem(f"no {count} free ports between {_FIRST_PORT} and {_LAST_PORT}")

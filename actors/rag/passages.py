@@ -78,7 +78,7 @@ def _fields(block: str) -> Mapping[str, object] | None:
     if "&" in block or _NESTED.search(block) or _depth(block) > _MAX_DEPTH:
         return None
     try:
-        fields = yaml.load(block, Loader=_Loader)  # noqa: S506  # a safe one, see there
+        fields = yaml.load(block, Loader=_Loader)  # noqa: S506  # nosec B506  # safe, see there
         return {str(name): value for name, value in fields.items()}
     except Exception:  # the parser has many ways to say that this is no YAML, or no mapping
         return None
