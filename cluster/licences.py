@@ -16,12 +16,12 @@ _CLASSIFIER = "License :: "
 
 def declared(package: metadata.PackageMetadata) -> str:
     """One line: the expression, else the classifiers, else the free text, else ``unknown``."""
-    if expression := package.get("License-Expression"):
-        return str(expression)
+    if "License-Expression" in package:
+        return package["License-Expression"]
     classifiers = [one for one in package.get_all("Classifier") or () if _CLASSIFIER in one]
     if classifiers:
         return " AND ".join(sorted(one.rpartition(" :: ")[2] for one in classifiers))
-    text = " ".join(str(package.get("License") or "").split())
+    text = " ".join(package["License"].split()) if "License" in package else ""
     return text[:_LONGEST] or _UNKNOWN
 
 
