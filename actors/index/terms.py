@@ -19,6 +19,12 @@ _UNUSUAL = re.compile(
 _SEPARATOR = re.compile(r"[_\-.:/]+")
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _MAX_TERM = 64
+_MARKS = "".join(
+    character for character in map(chr, range(0x300, 0x1E94B)) if unicodedata.combining(character)
+)
+# Normal text has at most 30 marks on a letter (UAX #15, stream-safe). Putting a run of them in
+# order takes time in the square of its length.
+_PILE = re.compile(f"([{_MARKS}]{{30}})[{_MARKS}]+")
 
 
 def analyzer() -> tantivy.TextAnalyzer:
@@ -56,7 +62,7 @@ def expand(text: str) -> str:
     these words stand behind the text.
     """
     if not text.isascii():
-        text = cjk.separated(unicodedata.normalize("NFKC", text))
+        text = cjk.separated(unicodedata.normalize("NFKC", _PILE.sub(r"\1", text)))
     hidden = " ".join(_hidden(text))
     return f"{text}\n{hidden}" if hidden else text
 

@@ -1,6 +1,7 @@
 """Names, identifiers and fusion: the pure parts of the index."""
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -167,3 +168,16 @@ def test_a_passage_that_waits_for_its_vector_stands_in_the_middle() -> None:
 
 def test_no_vector_at_all_says_nothing() -> None:
     assert fusion.dense_share(np.array([np.nan, np.nan], np.float32)).tolist() == [0.0, 0.0]
+
+
+def test_a_mountain_of_marks_on_one_letter_is_read_in_no_time() -> None:
+    """Putting the marks of one letter in order takes time in the square of their number."""
+    mountain = "a" + "\u0301\u0316" * 200_000
+
+    started = time.perf_counter()
+    read = terms.expand(f"disk {mountain} full")
+
+    assert time.perf_counter() - started < 5
+    assert read.startswith("disk ")
+    assert read.endswith(" full")
+    assert terms.expand("Cafe\u0301") == "Caf\u00e9"
