@@ -39,6 +39,10 @@ HTTP_SECONDS = _histogram(
 ACTIVE_CONNECTIONS = _gauge("active_connections", "HTTP requests being answered.")
 EVENT_STREAMS = _gauge("elders_guild_event_streams", "Event streams that are open.")
 EVENT_STREAMS_ENDED = _counter("elders_guild_event_streams_ended", "Event streams over.", "reason")
+RATE_LIMITED = _counter("elders_guild_rate_limited", "Requests over a quota.", "policy")
+RATE_COUNT_AWAY = _counter(
+    "elders_guild_rate_count_away", "Times that the shared count of requests did not answer."
+)
 
 # Runtime.
 MESSAGES = _counter(

@@ -367,6 +367,30 @@ class WebhookSettings(_Section):
     max_retry_after_s: float = Field(default=3_600.0, gt=0, description="the longest we obey")
 
 
+class RateSettings(_Section):
+    """Requests that one holder may make in a window, over all replicas of the gateway."""
+
+    window_s: int = Field(default=10, ge=1, le=3_600)
+    principal: int = Field(default=12_000, ge=1, description="of one person or client")
+    guild: int = Field(default=48_000, ge=1, description="of all in one guild together")
+    lease_share: float = Field(
+        default=0.02, gt=0, le=1, description="of a quota, drawn at a time by one replica"
+    )
+    alone_share: float = Field(
+        default=0.25, gt=0, le=1, description="of a quota, one replica's while Redis is away"
+    )
+    holders: int = Field(default=10_000, ge=1, description="remembered by a replica")
+    timeout_s: float = Field(default=0.1, gt=0, description="for Redis to count")
+    rest_s: float = Field(default=1.0, gt=0, description="before a Redis that failed is asked")
+    connections: int = Field(default=4, ge=1, description="of a replica to Redis")
+
+
+_ORIGIN = re.compile(
+    r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?|https?://\[[0-9a-f:]+\](?::[0-9]{1,5})?"
+)
+_HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]")
+
+
 class GatewaySettings(_Section):
     """The HTTP edge. Sizes in bytes."""
 
@@ -376,6 +400,25 @@ class GatewaySettings(_Section):
     max_documents_body_bytes: int = 8 << 20
     max_events_body_bytes: int = 4 << 20
     max_form_bytes: int = 16 << 10
+    max_target_bytes: int = Field(default=8 << 10, ge=1024, description="path and query")
+    max_headers: int = Field(default=100, ge=10)
+    max_header_bytes: int = Field(default=32 << 10, ge=1024, description="of all together")
+    max_digits: int = Field(default=308, ge=20, description="of one number")
+    body_timeout_s: float = Field(
+        default=15.0, gt=0, description="for a whole body to arrive; then 408"
+    )
+    rate: RateSettings = RateSettings()
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="web pages that may call us, exactly; empty: none"
+    )
+    cors_max_age_s: int = Field(default=600, ge=0, le=86_400)
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="names we answer to, without port; empty: every name"
+    )
+    hsts_s: int = Field(
+        default=31_536_000, ge=0, description="in production, and behind TLS; 0: never said"
+    )
+    publish_openapi: bool | None = Field(default=None, description="None: outside production")
     max_json_depth: int = Field(default=32, ge=1)
     max_json_keys: int = Field(default=1_000, ge=1)
     max_bulk_json_keys: int = Field(default=400_000, ge=1, description="intake and batches")
@@ -423,6 +466,14 @@ class GatewaySettings(_Section):
         description="our public address, which tokens name and all metadata begins with",
     )
     audience: str = "elders-guild-api"
+
+    @model_validator(mode="after")
+    def _names_are_exact(self) -> Self:
+        if not all(_ORIGIN.fullmatch(origin) for origin in self.cors_origins):
+            raise ValueError("cors_origins are scheme://host[:port] in lower case, never *")
+        if not all(_HOST.fullmatch(host) for host in self.allowed_hosts):
+            raise ValueError("allowed_hosts are names in lower case, without a port, never *")
+        return self
 
 
 class UploadSettings(_Section):
@@ -804,6 +855,10 @@ class GuildSettings(BaseSettings):
     )
     secret_key: SecretStr = Field(
         default=SecretStr(""), validation_alias=AliasChoices("secret_key", "SECRET_KEY")
+    )
+    metrics_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="bearer token of /metrics; without one it is closed in production",
     )
     log_level: str = Field(default="INFO", validation_alias=AliasChoices("log_level", "LOG_LEVEL"))
     ray_address: str = "auto"

@@ -22,11 +22,13 @@ from actors.runtime import garbage, logs
 from actors.runtime.pools import Pools
 from actors.runtime.ray_cluster import SUPERVISOR, NamedActor
 from actors.settings import GuildSettings
+from actors.storage.counters import RedisCounters
 from serve_app.http import create_app
 from serve_app.revocations import Revocations
 from serve_app.streams import Address
 
 _log = structlog.get_logger("elders_guild.gateway")
+_RATE_PREFIX = "guild:rate:"
 _HEALTH_TIMEOUT_S = 2.0
 
 
@@ -70,6 +72,7 @@ def replica(settings: GuildSettings) -> FastAPI:
     revocations = Revocations(settings.gateway, watched=True)
     if settings.allow_password_grant:
         _log.warning("password_grant_is_on")
+    counters = _counters(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -85,6 +88,8 @@ def replica(settings: GuildSettings) -> FastAPI:
                 task.cancel()
             await app.state.gateway.desk.close()
             await app.state.gateway.fetcher.close()
+            if counters is not None:
+                await counters.close()
             await pools.close()
 
     return create_app(
@@ -95,6 +100,16 @@ def replica(settings: GuildSettings) -> FastAPI:
         server_echoes_id=True,
         stopping=is_stopping,
         revocations=revocations,
+        shared_count=counters,
+    )
+
+
+def _counters(settings: GuildSettings) -> RedisCounters | None:
+    url, rate = settings.redis_url.get_secret_value(), settings.gateway.rate
+    if not url:
+        return None
+    return RedisCounters(
+        url, prefix=_RATE_PREFIX, timeout_s=rate.timeout_s, connections=rate.connections
     )
 
 

@@ -17,6 +17,7 @@ from actors.documents.fetching import Fetcher
 from actors.metrics import Sample
 from actors.runtime.message import Caller, Command, Context, Outcome, Position, Query, ReplyT
 from actors.settings import GuildSettings
+from serve_app.limiter import Limiter
 from serve_app.problems import Problem, problem_of
 from serve_app.readiness import PoolOf, Readiness
 from serve_app.revocations import Held
@@ -47,6 +48,7 @@ class Gateway:
     streams: Streams
     desk: Desk
     fetcher: Fetcher
+    limiter: Limiter
     running: set[asyncio.Task[Any]] = field(default_factory=set)
 
 

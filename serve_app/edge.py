@@ -11,8 +11,9 @@ from actors import metrics
 from actors.errors import ElderGuildError
 from actors.settings import GatewaySettings
 from serve_app import problems, trace
+from serve_app.headers import METHODS, Headers, Hosts, Origins, Standing
 from serve_app.problems import Problem
-from serve_app.strict import check_target
+from serve_app.strict import check_headers, check_target
 from serve_app.trace import Scope, Trace
 
 Message = dict[str, Any]
@@ -32,7 +33,13 @@ class Edge:
     """
 
     def __init__(
-        self, app: App, settings: GatewaySettings, version: str, *, server_echoes_id: bool = False
+        self,
+        app: App,
+        settings: GatewaySettings,
+        version: str,
+        *,
+        production: bool = False,
+        server_echoes_id: bool = False,
     ) -> None:
         """Wraps the application.
 
@@ -40,6 +47,7 @@ class Edge:
             app: everything below.
             settings: bounds.
             version: what ``Guild-Version`` says.
+            production: see `Standing`.
             server_echoes_id: the server above us, as Ray Serve does, answers the request's
                 ``X-Request-Id`` by itself; then we do not say it a second time.
         """
@@ -47,10 +55,9 @@ class Edge:
         self._server_echoes_id = server_echoes_id
         self._settings = settings
         self._in_flight = 0
-        self._headers = [
-            (b"guild-version", version.encode()),
-            (b"x-content-type-options", b"nosniff"),
-        ]
+        self._standing = Standing(settings, version, production=production)
+        self._origins = Origins(settings)
+        self._hosts = Hosts(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; anything that is not HTTP passes unchanged."""
@@ -59,7 +66,10 @@ class Edge:
             return
         of = trace.begin(scope)
         says_id = not (self._server_echoes_id and of.given)
-        answer = _Answer(of, send, self._headers, says_id=says_id)
+        headers = self._origins.on(scope["headers"])
+        answer = _Answer(of, send, scope.get("scheme", ""), self._standing, headers)
+        if says_id:
+            answer.headers.append((b"x-request-id", of.request_id.encode()))
         started = time.perf_counter()
         self._in_flight += 1
         metrics.ACTIVE_CONNECTIONS.set(self._in_flight)
@@ -73,7 +83,11 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
             self._admit(scope)
-            check_target(scope.get("raw_path") or b"", scope["query_string"])
+            self._check(scope)
+            preflight = self._origins.preflight(scope["method"], scope["headers"])
+            if preflight is not None:
+                await answer.respond(scope, receive, Response(status_code=204, headers=preflight))
+                return
             await self._app(scope, receive, answer.send)
         except Problem as problem:
             await answer.fail(scope, receive, problem)
@@ -89,32 +103,48 @@ class Edge:
             headers = problems.retry_after(self._settings.retry_after_s)
             raise Problem(503, "the gateway is full; try again soon", headers=headers)
 
+    def _check(self, scope: Scope) -> None:
+        """Refuses what no route would read the same way as whoever stands in front of us."""
+        settings, headers = self._settings, scope["headers"]
+        check_headers(headers, settings.max_headers, settings.max_header_bytes)
+        raw_path = scope.get("raw_path") or b""
+        check_target(raw_path, scope["query_string"], settings.max_target_bytes)
+        if scope["method"] not in _METHODS:
+            allow = {"Allow": ", ".join(METHODS)}
+            raise Problem(405, "there is no such method here", headers=allow)
+        if not self._hosts.serve(headers) and scope["path"] not in _ALWAYS_ANSWERED:
+            raise Problem(421, "this is not the host that the request means")
+
 
 class _Answer:
     """What is sent back, with our headers on it."""
 
     def __init__(
-        self, of: Trace, send: Send, headers: list[tuple[bytes, bytes]], *, says_id: bool
+        self, of: Trace, send: Send, scheme: str, standing: Standing, headers: Headers
     ) -> None:
         self.trace = of
         self.status = 0
+        self.headers = [*headers, (b"x-correlation-id", of.correlation_id.encode())]
         self._send = send
-        self._headers = [*headers, (b"x-correlation-id", of.correlation_id.encode())]
-        if says_id:
-            self._headers.append((b"x-request-id", of.request_id.encode()))
+        self._scheme = scheme
+        self._standing = standing
 
     async def send(self, message: Message) -> None:
         """Passes a message of the answer on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self._headers]
+            own = self._standing.over(self._scheme, message.get("headers", ()))
+            message["headers"] = [*own, *self.headers, *self.trace.headers]
         await self._send(message)
 
     async def fail(self, scope: Scope, receive: Receive, problem: Problem) -> None:
         """Answers with the problem, unless an answer has begun: then it can only break off."""
         if self.status:
             raise problem
-        response = problem_response(scope, problem)
+        await self.respond(scope, receive, problem_response(scope, problem))
+
+    async def respond(self, scope: Scope, receive: Receive, response: Response) -> None:
+        """Answers with what was made here."""
         await response(scope, receive, self.send)  # type: ignore[arg-type]  # the same protocol
 
 
@@ -142,4 +172,4 @@ def _note(method: str, answer: _Answer, seconds: float) -> None:
     )
 
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_METHODS = frozenset({*METHODS, "HEAD", "OPTIONS"})

@@ -19,10 +19,11 @@ from actors.documents.fetching import Fetcher
 from actors.errors import ElderGuildError
 from actors.metrics import Sample
 from actors.outbound.client import Outbound
-from actors.settings import GuildSettings
+from actors.settings import Environment, GuildSettings
 from serve_app import access, openapi
 from serve_app.call import Gateway
 from serve_app.edge import Edge, problem_response
+from serve_app.limiter import Limiter, SharedCount
 from serve_app.problems import FieldError, Problem, problem_of
 from serve_app.readiness import PoolOf, Readiness
 from serve_app.revocations import Revocations
@@ -93,6 +94,7 @@ def create_app(
     stopping: Stopping | None = None,
     revocations: Revocations | None = None,
     fetcher: Fetcher | None = None,
+    shared_count: SharedCount | None = None,
 ) -> FastAPI:
     """Builds the application.
 
@@ -105,6 +107,7 @@ def create_app(
         stopping: see `Streams`.
         revocations: which tokens are refused, watched by whoever serves; None: nobody watches.
         fetcher: default: one over an outbound client of its own.
+        shared_count: see `Limiter`.
 
     Raises:
         BadKeyRing: the signing secret is missing or weak.
@@ -135,6 +138,7 @@ def create_app(
         desk=Desk(settings.uploads, max_chars=settings.index.max_document_chars),
         fetcher=fetcher
         or Fetcher(functools.partial(Outbound, settings.outbound), settings.uploads),
+        limiter=Limiter(settings.gateway.rate, shared_count),
     )
     for router in _ROUTERS:
         app.router.routes.extend(router.routes)
@@ -145,6 +149,7 @@ def create_app(
         Edge,
         settings=settings.gateway,
         version=_version(),
+        production=settings.env is Environment.PRODUCTION,
         server_echoes_id=server_echoes_id,
     )
     return app
@@ -190,9 +195,22 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # nosec B101
     details = {404: "there is nothing at this address", 405: "the address has no such method"}
     detail = details.get(error.status_code, "the request cannot be answered")
-    return problem_response(
-        request.scope, Problem(error.status_code, detail, headers=error.headers or {})
-    )
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _methods_at(request)
+    return problem_response(request.scope, Problem(error.status_code, detail, headers=headers))
+
+
+def _methods_at(request: Request) -> str:
+    """All methods of an address; Starlette names those of the first route only."""
+    path = request.scope["path"]
+    found = [
+        method
+        for route in request.app.router.routes
+        if isinstance(route, GuildRoute) and route.path_regex.match(path)
+        for method in route.methods or ()
+    ]
+    return ", ".join(sorted(found))
 
 
 class _Invalid:

@@ -65,10 +65,13 @@ _CODES = {
     408: "request_timeout",
     412: "precondition_failed",
     413: "payload_too_large",
+    414: "uri_too_long",
     415: "unsupported_media_type",
+    421: "misdirected_request",
     422: "validation_error",
     428: "precondition_required",
     429: "overloaded",
+    431: "headers_too_large",
     500: "internal_error",
     503: "overloaded",
 }

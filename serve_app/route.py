@@ -21,7 +21,8 @@ from actors.settings import GatewaySettings, UploadSettings
 from serve_app import event_in, strict, trace
 from serve_app.access import Body, Rule, rule_of
 from serve_app.call import CALL, Call, Gateway
-from serve_app.problems import Problem
+from serve_app.limiter import Limiter
+from serve_app.problems import Problem, retry_after
 from serve_app.schemas.common import ProblemView
 from serve_app.tokens import Verified
 
@@ -50,7 +51,7 @@ class GuildRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             trace.of(request.scope).route = path
-            call = _admit(request, rule, route)
+            call = await _admit(request, rule, route)
             request.scope[CALL] = call
             if rule.body is Body.FILE:
                 async with call.gateway.desk.place():
@@ -91,13 +92,15 @@ def new_router() -> APIRouter:
     return APIRouter(route_class=GuildRoute, redirect_slashes=False, responses=_PROBLEMS)
 
 
-def _admit(request: Request, rule: Rule, route: str) -> Call:
+async def _admit(request: Request, rule: Rule, route: str) -> Call:
     gateway: Gateway = request.app.state.gateway
     headers = request.headers
     of = trace.of(request.scope)
     known = None if rule.public else _authenticate(gateway, headers, rule)
     caller = NOBODY if known is None else known.caller
     of.guild_id, of.user_id = caller.guild_id, caller.principal_id
+    if not rule.public:
+        await _count(gateway.limiter, caller, rule, of)
     for permission in rule.needs:
         if not caller.may(permission):
             raise NotAuthorized(permission)
@@ -113,6 +116,19 @@ def _admit(request: Request, rule: Rule, route: str) -> Call:
         good_until=math.inf if known is None else gateway.tokens.expiry(known),
         held=None if known is None else known.held,
     )
+
+
+async def _count(limiter: Limiter, caller: Caller, rule: Rule, of: trace.Trace) -> None:
+    """Counts the request against its caller's quotas.
+
+    Alertmanager drops what is answered by a 4xx and repeats what is answered by 503.
+    """
+    verdict = await limiter.admit(caller)
+    of.headers = verdict.headers
+    if verdict.refused_by:
+        status = 503 if rule.body is Body.INTAKE else 429
+        detail = f"the {verdict.refused_by}'s quota of requests is used up"
+        raise Problem(status, detail, headers=retry_after(verdict.retry_after_s))
 
 
 def _authenticate(gateway: Gateway, headers: Headers, rule: Rule) -> Verified:
@@ -171,12 +187,17 @@ async def _read(request: Request, kind: Body, settings: GatewaySettings) -> tupl
         Body.FORM: settings.max_form_bytes,
     }
     _check_media_type(request.headers.get("content-type", ""), kind)
-    raw = await strict.read_body(request.receive, request.headers, sizes[kind])
+    raw = await strict.read_body(
+        request.receive, request.headers, sizes[kind], settings.body_timeout_s
+    )
     if kind in (Body.FORM, Body.EVENTS):
         return raw, None
     keys = settings.max_json_keys if kind is Body.JSON else settings.max_bulk_json_keys
     limits = strict.JsonLimits(
-        max_depth=settings.max_json_depth, max_keys=keys, max_items=settings.max_json_items
+        max_depth=settings.max_json_depth,
+        max_keys=keys,
+        max_items=settings.max_json_items,
+        max_digits=settings.max_digits,
     )
     return raw, strict.parse_json(raw, limits)
 

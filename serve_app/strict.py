@@ -1,11 +1,12 @@
 """The one layer through which all text and numbers of a request go.
 
-What PostgreSQL, JSON or a log line could not hold never gets past here: NUL, lone surrogates, NaN,
-infinities, numbers beyond a double, duplicate keys, bottomless nesting.
+What PostgreSQL, JSON or a log line could not hold never gets past here: NUL, lone surrogates, what
+is no character, NaN, infinities, numbers beyond a double, duplicate keys, bottomless nesting.
 """
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -36,6 +37,7 @@ class JsonLimits:
     max_depth: int
     max_keys: int
     max_items: int
+    max_digits: int = 308
 
 
 CLOSES: Mapping[str, str] = MappingProxyType({"Connection": "close"})
@@ -58,8 +60,10 @@ def parse_json(body: bytes, limits: JsonLimits) -> Any:
     except orjson.JSONDecodeError:
         raise Problem(400, "the body is not well-formed JSON") from None
     keys = _measure(value, limits)
-    if b"\\u0000" in body and _holds_nul(value):
-        raise Problem(422, "the body has a text with the character U+0000")
+    if _may_hold_unfit(body) and _holds_unfit(value):
+        raise Problem(422, "the body has a text with U+0000 or a code point that is no character")
+    if _has_digits(body, limits.max_digits):
+        raise Problem(422, f"the body has a number of more than {limits.max_digits} digits")
     if (
         body.count(b":") != keys  # as many as there can be at least: none is in a string
         and not _plainly_unique(body, value)
@@ -94,14 +98,33 @@ def _measure(value: Any, limits: JsonLimits) -> int:
 _CONTAINERS = frozenset((dict, list))
 
 
-def _holds_nul(value: Any) -> bool:
-    """Whether a text in it has the one character that PostgreSQL cannot store."""
+# NUL, which PostgreSQL cannot store, and what Unicode says is no character.
+_UNFIT = re.compile(
+    "[\x00\ufdd0-\ufdef"
+    + "".join(chr(plane << 16 | end) for plane in range(17) for end in (0xFFFE, 0xFFFF))
+    + "]"
+)
+_UNFIT_ESCAPED = re.compile(
+    rb"\\u(?:0000|[fF][dD][dDeE]|[fF]{3}[eEfF]|[dD][89abAB]..\\u[dD][fF][fF][eEfF])"
+)
+_UNFIT_BYTES = (b"\xbf\xbe", b"\xbf\xbf", b"\xef\xb7")
+
+
+def _may_hold_unfit(body: bytes) -> bool:
+    """Whether it is worth looking; a bare NUL is no JSON, so that one can only be escaped."""
+    return any(one in body for one in _UNFIT_BYTES) or (
+        b"\\u" in body and _UNFIT_ESCAPED.search(body) is not None
+    )
+
+
+def _holds_unfit(value: Any) -> bool:
+    """Whether a text or a key in it has such a character."""
     pending = [value]
     while pending:
         node = pending.pop()
         match node:
             case str():
-                if "\x00" in node:
+                if _UNFIT.search(node):
                     return True
             case dict():
                 pending += [*node, *node.values()]
@@ -110,6 +133,17 @@ def _holds_nul(value: Any) -> bool:
             case _:
                 pass
     return False
+
+
+_EVERY = 10
+
+
+def _has_digits(body: bytes, most: int) -> bool:
+    """Whether a number is longer. Every tenth byte tells whether it is worth looking."""
+    sampled = rb"[0-9]{%d}" % (most // _EVERY)
+    if len(body) <= most or re.search(sampled, body[::_EVERY]) is None:
+        return False
+    return re.search(rb"[0-9]{%d}" % (most + 1), _STRING.sub(b"", body)) is not None
 
 
 def _plainly_unique(body: bytes, value: Any) -> bool:
@@ -126,11 +160,14 @@ def _colons_outside_strings(body: bytes) -> int:
     return _STRING.sub(b"", body).count(b":")
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
+async def read_body(
+    receive: Receive, headers: Mapping[str, str], limit: int, timeout_s: float
+) -> bytes:
     """The body, counted while it arrives; what is too large is refused without being read.
 
     Raises:
-        Problem: 413, or 400 where the client went away or lies about the length.
+        Problem: 413, 408 where it does not arrive in time, or 400 where the client went away or
+            lies about the length.
     """
     declared = headers.get("content-length", "")
     if declared:
@@ -138,6 +175,15 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
             raise Problem(400, "Content-Length is not a number")
         if len(declared) > 18 or int(declared) > limit:
             raise too_large(limit)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _all_of(receive, limit)
+    except TimeoutError:
+        detail = f"the body did not arrive within {timeout_s:g} s"
+        raise Problem(408, detail, headers={"Connection": "close"}) from None
+
+
+async def _all_of(receive: Receive, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
@@ -159,16 +205,20 @@ def too_large(limit: int) -> Problem:
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_FRAMING = (b"content-length", b"transfer-encoding")
 
 
-def check_target(raw_path: bytes, query: bytes) -> None:
+def check_target(raw_path: bytes, query: bytes, most: int) -> None:
     """Refuses a request target that does not decode to proper text without control characters.
 
     Nor may a slash of the path be encoded: a proxy in front would see another path than we do.
 
     Raises:
-        Problem: 400.
+        Problem: 400, or 414 where it is longer than ``most`` bytes.
     """
+    if len(raw_path) + len(query) > most:
+        raise Problem(414, f"the address is longer than {most} bytes")
     if b"%2f" in raw_path or b"%2F" in raw_path:
         raise Problem(400, "the address has an encoded slash")
     for part in (raw_path, query):
@@ -178,8 +228,26 @@ def check_target(raw_path: bytes, query: bytes) -> None:
             text = unquote_to_bytes(part).decode()
         except UnicodeDecodeError:
             raise Problem(400, "the address is not UTF-8") from None
-        if _CONTROL.search(text):
-            raise Problem(400, "the address has control characters")
+        if _CONTROL.search(text) or _UNFIT.search(text):
+            raise Problem(400, "the address has control characters or what is no character")
+
+
+def check_headers(headers: Sequence[tuple[bytes, bytes]], most: int, most_bytes: int) -> None:
+    """Refuses headers that are too many, too long, or could be read in two ways.
+
+    A proxy in front that believes another of two lengths sees another request than we do.
+
+    Raises:
+        Problem: 400 or 431.
+    """
+    values = b"".join([value for _, value in headers])
+    if len(headers) > most or len(values) > most_bytes:
+        raise Problem(431, f"there are more than {most} headers, or {most_bytes} bytes of them")
+    if _CONTROL_BYTES.search(values):
+        raise Problem(400, "a header has control characters")
+    framing = [name for name, _ in headers if name in _FRAMING]
+    if len(framing) > 1:
+        raise Problem(400, "the length of the body is said twice", headers={"Connection": "close"})
 
 
 class Strict(BaseModel):

@@ -21,9 +21,18 @@ class Trace:
         given: the request came with this ``X-Request-Id``.
         correlation_id: the client's ``X-Correlation-Id`` likewise; what the request causes has it.
         route: template of the matched route, never the path itself.
+        headers: further headers of the answer, whatever it will be.
     """
 
-    __slots__ = ("correlation_id", "given", "guild_id", "request_id", "route", "user_id")
+    __slots__ = (
+        "correlation_id",
+        "given",
+        "guild_id",
+        "headers",
+        "request_id",
+        "route",
+        "user_id",
+    )
 
     def __init__(self, request_id: str, correlation_id: str) -> None:
         self.request_id = request_id or clock.new_id("req")
@@ -32,6 +41,7 @@ class Trace:
         self.route = UNMATCHED
         self.guild_id = ""
         self.user_id = ""
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def begin(scope: Scope) -> Trace:

@@ -51,6 +51,7 @@ async def publish_events(call: Current, request: Request) -> Response:
         max_depth=settings.gateway.max_json_depth,
         max_keys=settings.gateway.max_bulk_json_keys,
         max_items=settings.gateway.max_json_items,
+        max_digits=settings.gateway.max_digits,
     )
     arrived = event_in.parse(
         request.headers, await request.body(), limits, settings.bus.max_batch_events

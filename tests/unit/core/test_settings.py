@@ -95,3 +95,15 @@ def test_a_pool_cannot_be_larger_than_its_largest(monkeypatch: pytest.MonkeyPatc
 def test_a_pull_cannot_wait_longer_than_its_request() -> None:
     with pytest.raises(ValidationError, match="pull_wait_s is not below"):
         GuildSettings.model_validate({"bus": {"pull_wait_s": 15.0}})
+
+
+def test_every_edge_bound_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUILD_GATEWAY__RATE__PRINCIPAL", "5")
+    monkeypatch.setenv("GUILD_GATEWAY__CORS_ORIGINS", '["https://console.example"]')
+    monkeypatch.setenv("GUILD_METRICS_TOKEN", "of prometheus")
+
+    read = GuildSettings()
+
+    assert read.gateway.rate.principal == 5
+    assert read.gateway.cors_origins == ("https://console.example",)
+    assert "of prometheus" not in repr(read)

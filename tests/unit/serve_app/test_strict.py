@@ -1,5 +1,6 @@
 """The strict layer: what JSON, text and times may be."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,7 +15,11 @@ from serve_app import strict
 from serve_app.problems import Problem
 
 LIMITS = strict.JsonLimits(max_depth=32, max_keys=100, max_items=200)
-TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"))
+NO_CHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)] + [
+    chr(plane << 16 | end) for plane in range(17) for end in (0xFFFE, 0xFFFF)
+]
+UNFIT = ["\x00", *NO_CHARACTERS]
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters=UNFIT))
 VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -107,6 +112,43 @@ def test_colons_and_quotes_inside_strings_are_no_keys() -> None:
     assert strict.parse_json(json.dumps(value).encode(), LIMITS) == value
 
 
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_what_is_no_character_is_refused_in_texts_and_keys(ascii_only: bool) -> None:
+    for unfit in UNFIT:
+        for value in ({"a": ["b" + unfit]}, {"a" + unfit: 1}, unfit):
+            body = json.dumps(value, ensure_ascii=ascii_only or unfit == "\x00").encode()
+
+            with pytest.raises(Problem) as refused:
+                strict.parse_json(body, LIMITS)
+
+            assert refused.value.status == 422
+
+
+def test_neighbours_of_what_is_no_character_are_read() -> None:
+    for fit in ("\ufdcf", "\ufdf0", "\ufffd", "\U0001fffd", "\U00020000", "\u4ffe", "\uabff"):
+        assert strict.parse_json(json.dumps(fit, ensure_ascii=False).encode(), LIMITS) == fit
+        assert strict.parse_json(json.dumps(fit).encode(), LIMITS) == fit
+
+
+@pytest.mark.parametrize("before", [b"", b'"a", ', b"    1, " * 3])
+@pytest.mark.parametrize(
+    "number", [b"0." + b"1" * 309, b"1" + b"0" * 308 + b"e-300", b"1." + b"0" * 5_000]
+)
+def test_a_number_of_more_digits_than_a_double_can_have_is_refused(
+    before: bytes, number: bytes
+) -> None:
+    with pytest.raises(Problem) as refused:
+        strict.parse_json(b"[" + before + number + b"]", LIMITS)
+
+    assert refused.value.status == 422
+
+
+def test_digits_in_a_text_are_no_number_and_many_numbers_are_not_one() -> None:
+    assert strict.parse_json(b'"' + b"7" * 400 + b'"', LIMITS) == "7" * 400
+    assert strict.parse_json(b"[" + b"0." + b"1" * 308 + b"]", LIMITS) == [1 / 9]
+    assert len(strict.parse_json(json.dumps([7] * 200).encode(), LIMITS)) == 200
+
+
 class Pieces:
     """A body that arrives in pieces, and counts how many were taken."""
 
@@ -121,14 +163,14 @@ class Pieces:
 
 
 async def test_a_body_is_put_together_from_its_pieces() -> None:
-    assert await strict.read_body(Pieces(b"ab", b"", b"c"), {}, 3) == b"abc"
+    assert await strict.read_body(Pieces(b"ab", b"", b"c"), {}, 3, 5.0) == b"abc"
 
 
 async def test_a_body_declared_too_large_is_refused_without_reading_any_of_it() -> None:
     pieces = Pieces(b"x" * 20)
 
     with pytest.raises(Problem) as refused:
-        await strict.read_body(pieces, {"content-length": "20"}, 10)
+        await strict.read_body(pieces, {"content-length": "20"}, 10, 5.0)
 
     assert refused.value.status == 413
     assert pieces.taken == 0
@@ -138,7 +180,7 @@ async def test_a_body_that_grows_too_large_is_refused_at_the_piece_that_does_it(
     pieces = Pieces(*[b"x" * 4] * 100)
 
     with pytest.raises(Problem) as refused:
-        await strict.read_body(pieces, {}, 10)
+        await strict.read_body(pieces, {}, 10, 5.0)
 
     assert refused.value.status == 413
     assert pieces.taken == 3
@@ -147,9 +189,21 @@ async def test_a_body_that_grows_too_large_is_refused_at_the_piece_that_does_it(
 @pytest.mark.parametrize("length", ["-1", "1.0", "ten", "٣", "0x1", " 1"])
 async def test_a_length_that_is_no_number_is_400(length: str) -> None:
     with pytest.raises(Problem) as refused:
-        await strict.read_body(Pieces(b""), {"content-length": length}, 10)
+        await strict.read_body(Pieces(b""), {"content-length": length}, 10, 5.0)
 
     assert refused.value.status == 400
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_408() -> None:
+    async def slow() -> Mapping[str, Any]:
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"", "more_body": True}
+
+    with pytest.raises(Problem) as refused:
+        await strict.read_body(slow, {}, 10, 0.01)
+
+    assert refused.value.status == 408
+    assert refused.value.headers == {"Connection": "close"}
 
 
 async def test_a_client_that_goes_away_in_the_middle_is_400() -> None:
@@ -157,7 +211,7 @@ async def test_a_client_that_goes_away_in_the_middle_is_400() -> None:
         return {"type": "http.disconnect"}
 
     with pytest.raises(Problem) as refused:
-        await strict.read_body(gone, {}, 10)
+        await strict.read_body(gone, {}, 10, 5.0)
 
     assert refused.value.status == 400
 
@@ -168,13 +222,13 @@ async def test_a_client_that_goes_away_in_the_middle_is_400() -> None:
 def test_an_address_that_is_no_text_is_400(target: bytes) -> None:
     for path, query in ((target, b""), (b"/", target)):
         with pytest.raises(Problem) as refused:
-            strict.check_target(path, query)
+            strict.check_target(path, query, 8_192)
 
         assert refused.value.status == 400
 
 
 def test_an_address_may_be_any_proper_text() -> None:
-    strict.check_target("/weiß%20/%C3%A4".encode(), b"q=a+b%26")
+    strict.check_target("/weiß%20/%C3%A4".encode(), b"q=a+b%26", 8_192)
 
 
 def test_a_line_is_stripped_and_neither_blank_nor_broken() -> None:
