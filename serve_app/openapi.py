@@ -1,16 +1,38 @@
 """The OpenAPI document: made from the routes and from the table of rules, so it cannot drift."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import BaseRoute
 
-from serve_app.access import ACCESS, Body, Rule
+from serve_app.access import ACCESS, API, Body, Rule
+from serve_app.examples import NoWord, example_of
 
 Document = dict[str, Any]
 
 _PROBLEM = "application/problem+json"
+_REQUEST = "req_01k0000000000000000000000a"
+
+
+def _problem(status: int, code: str, title: str, detail: str) -> Document:
+    return {
+        "type": f"urn:elders-guild:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": f"urn:elders-guild:request:{_REQUEST}",
+        "errors": [],
+        "request_id": _REQUEST,
+    }
+
+
+_PROBLEMS = {
+    "4XX": _problem(429, "overloaded", "Too Many Requests", "the principal's quota is used up"),
+    "5XX": _problem(503, "overloaded", "Service Unavailable", "the gateway is full"),
+}
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -34,6 +56,31 @@ _IF_NONE_MATCH = {
     "example": "*",
 }
 
+_METRICS = """# HELP events_published_total Events committed to the log.
+# TYPE events_published_total counter
+events_published_total{type="sage.incident.created"} 1.0
+"""
+_SHOWN: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "GET /metrics": {"text/plain": _METRICS},
+        f"POST {API}/events": {
+            "application/json": {
+                "id": "evt_01k0000000000000000000000a",
+                "position": "9-1-1",
+                "duplicate": False,
+            }
+        },
+        f"GET {API}/events/schemas/{{type}}": {
+            "application/json": {
+                "type": "object",
+                "properties": {"incident_id": {"type": "string"}},
+                "required": ["incident_id"],
+            }
+        },
+    }
+)
+"""Answers of routes that have no model, by media type."""
+
 
 def build(title: str, version: str, routes: Sequence[BaseRoute]) -> Document:
     """FastAPI's document, with what the rules add: permissions, headers, the form of problems."""
@@ -46,6 +93,9 @@ def build(title: str, version: str, routes: Sequence[BaseRoute]) -> Document:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _complete(operation, method.upper(), ACCESS[f"{method.upper()} {path}"])
+    schemas = document.get("components", {}).get("schemas", {})
+    for route, operation in _operations(document):
+        _illustrate(operation, _SHOWN.get(route, {}), schemas)
     components = document.setdefault("components", {})
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
@@ -74,12 +124,30 @@ def _operations(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield f"{method.upper()} {path}", operation
 
 
+def _illustrate(
+    operation: Mapping[str, Any], shown: Mapping[str, Any], schemas: Mapping[str, Any]
+) -> None:
+    """Gives each body and each good answer an example, where there is none yet."""
+    contents = [operation.get("requestBody", {}).get("content", {})]
+    for status, response in operation["responses"].items():
+        content = response.setdefault("content", {}) if shown else response.get("content", {})
+        if status.startswith("2"):
+            for media_type, example in shown.items():
+                content.setdefault(media_type, {})["example"] = example
+        contents.append(content)
+    for content in contents:
+        for media in content.values():
+            if "example" not in media and "examples" not in media and media.get("schema"):
+                with contextlib.suppress(NoWord):  # a test says which word is missing
+                    media["example"] = example_of(media["schema"], schemas)
+
+
 def _complete(operation: dict[str, Any], method: str, rule: Rule) -> None:
     operation["responses"].pop("422", None)
     for status, response in operation["responses"].items():
         content = response.get("content", {})
-        if status in ("4XX", "5XX") and "application/json" in content:
-            content[_PROBLEM] = content.pop("application/json")
+        if status in _PROBLEMS and "application/json" in content:
+            content[_PROBLEM] = {**content.pop("application/json"), "example": _PROBLEMS[status]}
     if not rule.public:
         operation["security"] = [{"bearer": []}]
         operation["x-permissions"] = sorted(rule.needs)
