@@ -14,7 +14,7 @@ READY := .venv/.ready
 SETTINGS := if [ -f .env ]; then set -a; . ./.env; set +a; fi;
 OURS := actors serve_app cluster benchmarks tests
 
-.PHONY: help run demo test lint audit sbom check bench long clean
+.PHONY: help run demo test lint audit sbom check bench long fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,6 +57,9 @@ bench: $(READY) ## every benchmark, quickly; results in benchmarks/results
 
 long: $(READY) ## the tests that take many minutes
 	$(BIN)/pytest -m long --timeout=5400
+
+fuzz: $(READY) ## 50,000 cases of Schemathesis against the whole API; goes on where it was stopped
+	$(BIN)/python -m tests.security.fuzz --cases 50000
 
 clean: ## remove the environment and all caches; the stack's data in .guild stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \
