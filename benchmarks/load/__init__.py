@@ -20,6 +20,7 @@ class Load:
         path: of every request.
         slow_path: of one request in ``slow_every``; 0: of none.
         rate: requests a second for open load; 0: closed.
+        bearer: token of every request; only of a server that lives as long as the run.
     """
 
     port: int
@@ -29,6 +30,7 @@ class Load:
     rate: float = 0.0
     slow_path: str = ""
     slow_every: int = 0
+    bearer: str = ""
 
 
 async def in_other_process(load: Load) -> dict[str, float]:

@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--slow-path", default="")
     parser.add_argument("--slow-every", type=int, default=0)
+    parser.add_argument("--bearer", default="")
     load = Load(**vars(parser.parse_args(argv)))
     seen = uvloop.run(open_(load) if load.rate else closed(load))
     sys.stdout.buffer.write(orjson.dumps(seen.summary()) + b"\n")

@@ -99,15 +99,16 @@ def reply_end(buffer: bytes) -> int | None:
     raise ValueError("a reply without Content-Length")
 
 
-def request(port: int, path: str) -> bytes:
+def request(port: int, path: str, bearer: str = "") -> bytes:
     """A GET as it goes over the wire."""
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+    told = f"Authorization: Bearer {bearer}\r\n" if bearer else ""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{told}\r\n".encode()
 
 
 async def closed(load: Load) -> Seen:
     """As fast as the replies come back, on every connection."""
     seen = Seen()
-    payload = request(load.port, load.path)
+    payload = request(load.port, load.path, load.bearer)
     started = time.perf_counter()
     until = started + load.seconds
 
@@ -133,7 +134,8 @@ async def closed(load: Load) -> Seen:
 async def open_(load: Load) -> Seen:
     """At the rate, whatever comes back. A request that finds no free connection waits, timed."""
     seen = Seen()
-    fast, slow = request(load.port, load.path), request(load.port, load.slow_path)
+    fast = request(load.port, load.path, load.bearer)
+    slow = request(load.port, load.slow_path, load.bearer)
     idle: list[Connection] = []
     overdue: list[tuple[float, bool]] = []
 

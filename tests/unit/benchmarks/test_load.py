@@ -22,6 +22,7 @@ def test_a_reply_without_a_length_is_refused_and_not_waited_for() -> None:
 
 def test_a_request_names_its_host_and_path() -> None:
     assert request(8000, "/noop") == b"GET /noop HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n"
+    assert request(8000, "/noop", "a.b").endswith(b"\r\nAuthorization: Bearer a.b\r\n\r\n")
 
 
 def test_the_summary_counts_only_replies() -> None:
