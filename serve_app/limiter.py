@@ -69,9 +69,9 @@ class Limiter:
         self._settings = settings
         self._shared = shared
         self._now = now
-        self._kinds = tuple(
-            Shares(_policy(settings, name, quota))
-            for name, quota in (("principal", settings.principal), ("guild", settings.guild))
+        self._kinds = (
+            Shares(_policy(settings, "principal", settings.principal)),
+            Shares(_policy(settings, "guild", settings.guild)),
         )
         declared = ", ".join(kind.policy.declared for kind in self._kinds)
         self._declared = (b"ratelimit-policy", declared.encode())
@@ -84,6 +84,9 @@ class Limiter:
         holders = (f"{caller.guild_id}/{caller.principal_id}", str(caller.guild_id))
         for _ in range(_ROUNDS):
             now = self._now()
+            served = self._serve(holders, now)
+            if served is not None:
+                return served
             empty = []
             for kind, holder in zip(self._kinds, holders, strict=True):
                 match kind.standing(holder, now):
@@ -93,13 +96,23 @@ class Limiter:
                         empty.append((kind, holder))
                     case Standing.READY:
                         pass
-            if not empty:
-                for kind, holder in zip(self._kinds, holders, strict=True):
-                    kind.take(holder, now)
-                return Verdict("", 0, self._headers(holders, now))
             for kind, holder in empty:
                 await self._draw(kind, holder)
         return self._refuse(self._kinds[0], holders, self._now())
+
+    def _serve(self, holders: tuple[str, str], now: float) -> Verdict | None:
+        """The way of nearly every request: both have drawn enough."""
+        principals, guilds = self._kinds
+        window = principals.window(now)
+        one, all_ = principals.share(holders[0], window), guilds.share(holders[1], window)
+        if one.held <= 0 or all_.held <= 0:
+            return None
+        one.held -= 1
+        all_.held -= 1
+        ends = principals.ends_in_s(now)
+        left, of_guild = one.held + one.rest, all_.held + all_.rest
+        said = f'"principal";r={left};t={ends}, "guild";r={of_guild};t={ends}'
+        return Verdict("", 0, (self._declared, (b"ratelimit", said.encode())))
 
     def _refuse(self, kind: Shares, holders: Sequence[str], now: float) -> Verdict:
         metrics.RATE_LIMITED.labels(kind.policy.name).inc()

@@ -50,13 +50,13 @@ class Standing(enum.Enum):
 
 
 @dataclass(slots=True)
-class _Share:
+class Share:
     """What one holder has in one window.
 
     Attributes:
         held: drawn and not yet used.
         rest: left in the shared count when it was last seen.
-        used_alone: served without the shared count.
+        used_alone: drawn without the shared count.
     """
 
     window: int
@@ -72,7 +72,7 @@ class Shares:
     def __init__(self, policy: Policy) -> None:
         """Nobody has drawn anything."""
         self.policy = policy
-        self._shares: OrderedDict[str, _Share] = OrderedDict()
+        self._shares: OrderedDict[str, Share] = OrderedDict()
 
     def __len__(self) -> int:
         """How many holders are remembered."""
@@ -113,30 +113,32 @@ class Shares:
         share.spent = share.rest == 0
 
     def draw_alone(self, holder: str, now: float) -> None:
-        """The shared count is away: the holder gets one more of this replica's own quota."""
+        """The shared count is away: the holder gets a lease of this replica's own quota."""
         share = self._share(holder, now)
-        if share.used_alone >= self.policy.alone:
-            share.spent = True
-            return
-        share.used_alone += 1
-        share.held += 1
+        granted = min(self.policy.lease, self.policy.alone - share.used_alone)
+        share.used_alone += granted
+        share.held += granted
         share.rest = self.policy.alone - share.used_alone
+        share.spent = share.rest == 0
 
     def left(self, holder: str, now: float) -> int:
         """How many requests the holder has left, as far as this replica knows."""
         share = self._share(holder, now)
         return share.held + share.rest
 
-    def _share(self, holder: str, now: float) -> _Share:
-        window = self.window(now)
+    def _share(self, holder: str, now: float) -> Share:
+        return self.share(holder, self.window(now))
+
+    def share(self, holder: str, window: int) -> Share:
+        """The holder's share in a window, whose number never falls."""
         share = self._shares.get(holder)
         if share is None or share.window != window:
             return self._new(holder, window)
         self._shares.move_to_end(holder)
         return share
 
-    def _new(self, holder: str, window: int) -> _Share:
-        share = self._shares[holder] = _Share(window)
+    def _new(self, holder: str, window: int) -> Share:
+        share = self._shares[holder] = Share(window)
         self._shares.move_to_end(holder)
         if len(self._shares) > self.policy.holders:
             self._shares.popitem(last=False)
