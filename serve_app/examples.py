@@ -14,7 +14,7 @@ _MOMENT = "2026-03-01T12:00:00.000Z"
 _ID = "01k0000000000000000000000a"
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _SENTENCE = "The log volume of db-1 was full; it was doubled."
-_MOMENTS = ("at", "begin", "end", "lease_until", "starts_at", "time")
+_MOMENTS = ("at", "begin", "end", "lease_until", "since", "starts_at", "time")
 _MOST_DEPTH = 12
 
 WORDS: Mapping[str, str] = MappingProxyType(

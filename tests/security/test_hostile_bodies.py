@@ -1,6 +1,7 @@
 """Every route that reads JSON, against over 500 bodies each: not one makes us fail."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,9 +59,7 @@ def test_the_corpus_is_large_and_the_same_on_every_run() -> None:
 @pytest.mark.parametrize("route", GOOD)
 async def test_no_body_makes_a_route_fail(app: FastAPI, route: str) -> None:
     method, path = route.split(" ")
-    url = path.replace("{name}", "billing").replace("{version}", "1")
-    for name in ("task_id", "incident_id", "entity_id", "document_id", "replay_id", "timer_id"):
-        url = url.replace(f"{{{name}}}", SOME_ID)
+    url = re.sub(r"{\w+}", SOME_ID, path.replace("{name}", "billing"))
     kind = b"application/cloudevents+json" if path.endswith("/events") else b"application/json"
     token = token_of(app).encode()
 
