@@ -205,11 +205,9 @@ async def _read(request: Request, kind: Body, settings: GatewaySettings) -> tupl
 async def _read_file(request: Request, settings: UploadSettings) -> bytes:
     if media_type(request.headers) not in MEDIA_TYPES:
         raise Problem(415, "the body is not of a media type that this route reads")
-    try:
-        async with asyncio.timeout(settings.body_timeout_s):
-            return await strict.read_body(request.receive, request.headers, settings.max_bytes)
-    except TimeoutError:
-        raise Problem(408, "the body did not arrive in time", headers=strict.CLOSES) from None
+    return await strict.read_body(
+        request.receive, request.headers, settings.max_bytes, settings.body_timeout_s
+    )
 
 
 def media_type(headers: Headers) -> str:

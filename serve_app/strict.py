@@ -180,7 +180,7 @@ async def read_body(
             return await _all_of(receive, limit)
     except TimeoutError:
         detail = f"the body did not arrive within {timeout_s:g} s"
-        raise Problem(408, detail, headers={"Connection": "close"}) from None
+        raise Problem(408, detail, headers=CLOSES) from None
 
 
 async def _all_of(receive: Receive, limit: int) -> bytes:
