@@ -1,6 +1,5 @@
 """The class of all our routes: nothing is parsed before it is known that the caller may ask."""
 
-import asyncio
 import email.message
 import hashlib
 import math

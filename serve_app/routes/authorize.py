@@ -57,7 +57,10 @@ _POSTED = form_of(
     "decision",
 )
 _HTML: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/html": {}}, "description": "A page without scripts."}
+    200: {
+        "content": {"text/html": {"example": "<!doctype html><title>Elders Guild</title>"}},
+        "description": "A page without scripts.",
+    }
 }
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Elders Guild</title></head><body>
@@ -107,6 +110,7 @@ async def ask(call: Current, request: Request) -> Response:
 @router.post(
     "/oauth/authorize",
     response_class=Response,
+    status_code=303,
     openapi_extra=_POSTED,
     responses={303: {"description": "To the client's address, with a code or an error."}},
 )

@@ -296,13 +296,17 @@ async def test_an_if_match_that_is_no_version_of_ours_is_412(
 async def test_an_id_that_could_forge_a_log_line_is_replaced(
     client: httpx.AsyncClient, name: str
 ) -> None:
-    for value in ("a b", MARK + "\x1b[2J", "x" * 65, "", "{}"):
+    for value in ("a b", "x" * 65, "", "{}"):
         answer = await client.get("/api/v1/noop", headers={name.encode(): value.encode()})
 
         assert answer.status_code == 200
         assert answer.headers[name] != value
     kept = await client.get("/api/v1/noop", headers={name: "order-17.a:b_c"})
     assert kept.headers[name] == "order-17.a:b_c"
+
+    refused = await client.get("/api/v1/noop", headers={name.encode(): f"{MARK}\x1b[2J".encode()})
+    assert refused.status_code == 400
+    assert MARK not in f"{refused.headers} {refused.text}"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ ROUTES = {
     for path, operations in DOCUMENT["paths"].items()
     for method, operation in operations.items()
 }
+EMPTY = {"POST /oauth/revoke"}  # RFC 7009 wants 200 and nothing
 
 
 def bodies(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -39,9 +40,10 @@ def fits(value: object, schema: dict[str, Any]) -> None:
 def test_every_route_shows_its_body_its_answer_and_a_problem(route: str) -> None:
     responses = ROUTES[route]["responses"]
 
-    good = [status for status in responses if status.startswith("2")]
+    good = {status for status in responses if status.startswith(("2", "3"))}
     assert good
-    assert all(responses[status].get("content") for status in good if status != "204")
+    if route not in EMPTY:
+        assert all(responses[status].get("content") for status in good - {"204", "303"})
     for where, media in bodies(ROUTES[route]):
         assert "example" in media or media.get("examples"), f"{where}: {missing(media)}"
     for status in ("4XX", "5XX"):
