@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from actors.bus.filters import Filters
+from actors.bus.postgres.auditing import PostgresAuditStore
 from actors.bus.postgres.erasure import PostgresErasureStore
 from actors.bus.postgres.letters import PostgresDeadLetterStore
 from actors.bus.postgres.meaning import PostgresMeaningStore
@@ -16,6 +17,7 @@ from actors.bus.postgres.subscriptions import PostgresSubscriptionStore
 from actors.bus.sagas.host import SagaHost
 from actors.bus.sagas.incident_loop import INCIDENT_LOOP
 from actors.bus.sagas.postgres import PostgresSagaStore
+from actors.bus.sage.auditing import AuditSage
 from actors.bus.sage.erasure import ErasureSage
 from actors.bus.sage.letters import DeadLetterSage
 from actors.bus.sage.meaning import MeaningSage
@@ -68,6 +70,7 @@ class BusMember(Member):
             **hearing(database, host, settings),
             **TimerDesk(PostgresTimerStore(database), settings.bus).handlers(),
             **ErasureSage(PostgresErasureStore(database)).handlers(),
+            **AuditSage(PostgresAuditStore(database)).handlers(),
         }
 
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
+from actors.audit import AuditEntry, AuditOutcome, AuditRecord
 from actors.events import Priority, StoredEvent
-from actors.runtime.message import Command, Position, Query
+from actors.runtime.message import Command, GuildId, Position, Query
 from actors.storage.frontier import Frontier
 
 # --- Publishing and reading -------------------------------------------------------------------
@@ -628,3 +629,54 @@ class EraseSubject(Command[Erasure]):
     """
 
     subject: str
+
+
+# --- The audit log ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPage:
+    """Some entries, the newest first."""
+
+    entries: tuple[AuditRecord, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListAudit(Query[AuditPage]):
+    """Who did what in the guild; for administrators.
+
+    Attributes:
+        since: not before this.
+        until: before this.
+    """
+
+    actor: str | None = None
+    action: str | None = None
+    outcome: AuditOutcome | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordAudit(Command[None]):
+    """What the gateway saw, and no transaction tells: sign-ins, and what was refused."""
+
+    entries: tuple[AuditEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Whom a login belongs to, without the login."""
+
+    guild_id: GuildId
+    principal_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindAccounts(Query[tuple[Account | None, ...]]):
+    """Whose logins these are, in their order; None: nobody's."""
+
+    logins: tuple[str, ...]

@@ -7,15 +7,19 @@ from typing import Any, NamedTuple, Protocol
 from actors.bus.domain.publishing import Line
 from actors.bus.domain.pulling import Loan
 from actors.bus.messages import (
+    Account,
+    AuditPage,
     BrowseEvents,
     DeadLetterPage,
     EraseSubject,
     Erasure,
     EventPage,
+    ListAudit,
     ListDeadLetters,
     Origin,
     Published,
     PulledEvent,
+    RecordAudit,
     Replay,
     ReplayPage,
     StartReplay,
@@ -55,6 +59,27 @@ class ErasureStore(Protocol):
         From the answer on nothing is published for the subject, and what was sealed for it can be
         read by nobody, also where there never was a key. A repeat answers the first erasure.
         """
+
+
+class AuditStore(Protocol):
+    """A guild's audit log; what tells of a transaction is written in it, and not here."""
+
+    async def page(self, query: ListAudit) -> AuditPage:
+        """Newest first.
+
+        Raises:
+            ValidationError: the cursor is not one of ours.
+        """
+
+    async def record(self, command: RecordAudit) -> None:
+        """Lengthens the chain of the caller's guild.
+
+        Raises:
+            AlreadyHandled: the command took effect before.
+        """
+
+    async def account(self, login: str) -> Account | None:
+        """Whose login this is, in whatever guild."""
 
 
 class SubscriptionStore(Protocol):

@@ -1,13 +1,16 @@
-"""Events leave with the rows they belong to: one transaction, or neither."""
+"""Events leave with the rows they belong to: one transaction, or neither.
+
+The audit log's entries about them, where there are any, are part of it too.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from actors import clock, events
+from actors import audit, clock, events
 from actors.errors import ValidationError, VersionConflict
 from actors.events import Payload, Priority
 from actors.runtime.message import Command, GuildId, Position
-from actors.storage import sealing, seals
+from actors.storage import audit_log, sealing, seals
 from actors.storage.database import Transaction
 from actors.storage.seals import Place
 
@@ -98,6 +101,11 @@ async def append(
     )
     if not rows:
         raise VersionConflict("record", aggregate_id)
+    told = [
+        audit.entry_of(cause, aggregate_id, event_id, payload)
+        for event_id, payload in zip(event_ids, payloads, strict=True)
+    ]
+    await audit_log.append(tx, told)
     position = max(Position(int(row["xid"]), row["seq"], tx.epoch) for row in rows)
     if tx.position is None or tx.position < position:
         tx.position = position

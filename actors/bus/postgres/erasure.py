@@ -1,8 +1,9 @@
 """Erasing a data subject: its key is destroyed, and the log says so."""
 
+from actors.audit import entry_by
 from actors.bus.messages import EraseSubject, Erasure
 from actors.events import SubjectErased
-from actors.storage import sealing, system_events
+from actors.storage import audit_log, sealing, system_events
 from actors.storage.database import Database
 from actors.storage.system_events import SystemEvent
 
@@ -37,5 +38,7 @@ class PostgresErasureStore:
                     principal_id=by,
                 )
                 await system_events.append(tx, [erased])
+                told = entry_by(command.context, erased.payload.type, "subject", done.digest)
+                await audit_log.append(tx, [told])
         self._database.vault.forget((guild_id, done.digest))
         return Erasure(subject_digest=done.digest, erased_at=done.erased_at)

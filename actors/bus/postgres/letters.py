@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import asyncpg
 
 from actors import paging
+from actors.audit import entry_by
 from actors.bus.messages import DeadLetter, DeadLetterPage, ListDeadLetters
 from actors.events import StoredEvent
 from actors.runtime.message import Command
-from actors.storage import inbox, log
-from actors.storage.database import Database
+from actors.storage import audit_log, inbox, log
+from actors.storage.database import Database, Transaction
 
 _STATE = """
 CASE WHEN discarded_at IS NOT NULL THEN 'discarded' WHEN redriven_at IS NOT NULL THEN 'redriven'
@@ -103,6 +104,7 @@ class PostgresDeadLetterStore:
             )
             number = int(status.split()[-1])
             await inbox.record(tx, cause, number)
+            await _tell(tx, cause, "deadletters.redrive", subscription, number)
         return number
 
     async def discard(
@@ -116,7 +118,16 @@ class PostgresDeadLetterStore:
             )
             number = int(status.split()[-1])
             await inbox.record(tx, cause, number)
+            await _tell(tx, cause, "deadletters.discard", subscription, number)
         return number
+
+
+async def _tell(
+    tx: Transaction, cause: Command[int], action: str, subscription: str, number: int
+) -> None:
+    details = {"number": number}
+    told = entry_by(cause.context, action, "subscription", subscription, details)
+    await audit_log.append(tx, [told])
 
 
 def _letter(row: asyncpg.Record, found: log.Decoded) -> DeadLetter:

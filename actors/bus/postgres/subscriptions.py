@@ -1,6 +1,6 @@
 """Subscriptions in PostgreSQL. Every change raises the revision that the router watches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +8,14 @@ import asyncpg
 import orjson
 
 from actors import paging
+from actors.audit import entry_by
 from actors.bus.messages import (
     Origin,
+    PauseSubscription,
+    PutSubscription,
+    ResumeSubscription,
+    RotateSecret,
+    SeekSubscription,
     Subscription,
     SubscriptionInfo,
     SubscriptionPage,
@@ -20,7 +26,7 @@ from actors.bus.postgres import origins, progress
 from actors.embedding.identity import SHIPPED, ModelIdentity
 from actors.errors import VersionConflict
 from actors.runtime.message import Command, GuildId
-from actors.storage import inbox
+from actors.storage import audit_log, inbox
 from actors.storage.database import Database, Transaction
 
 _COLUMNS = """
@@ -46,6 +52,13 @@ SET generation = $4, filter = $5, sink = $6, delivery = $7, state = $8, reason =
     origin_xid = coalesce($14::text::xid8, origin_xid), origin_seq = coalesce($15, origin_seq)
 WHERE guild_id = $1 AND name = $2 AND subscription_id = $3 AND version = $10 - 1
 """
+_ACTIONS: Mapping[type[Command[Any]], str] = {
+    PutSubscription: "subscription.put",
+    PauseSubscription: "subscription.pause",
+    ResumeSubscription: "subscription.resume",
+    SeekSubscription: "subscription.seek",
+    RotateSecret: "subscription.rotate-secret",
+}
 _RAISE = "UPDATE subscription_revision SET revision = revision + 1"
 
 
@@ -116,6 +129,7 @@ class PostgresSubscriptionStore:
             (found,) = await progress.informed(tx, guild_id, [changed], self._max_lag)
             info = replace(found, made=changed.version == 1)
             await inbox.record(tx, cause, info)  # without a secret: it is shown once
+            await _tell(tx, cause, _ACTIONS.get(type(cause), "subscription.change"), changed)
         return info
 
     async def delete(self, gone: Subscription, *, cause: Command[Any]) -> None:
@@ -141,6 +155,13 @@ class PostgresSubscriptionStore:
             )
             await tx.execute(_RAISE)
             await inbox.record(tx, cause, None)
+            await _tell(tx, cause, "subscription.delete", gone)
+
+
+async def _tell(tx: Transaction, cause: Command[Any], action: str, about: Subscription) -> None:
+    details = {"subscription_id": about.subscription_id, "version": about.version}
+    told = entry_by(cause.context, action, "subscription", about.name, details)
+    await audit_log.append(tx, [told])
 
 
 def from_row(row: asyncpg.Record) -> Subscription:
