@@ -200,7 +200,7 @@ def entry_by(
     action: str,
     entity_type: str,
     entity_id: str,
-    details: Mapping[str, Any] = MappingProxyType({}),
+    details: Mapping[str, Any] | None = None,
 ) -> AuditEntry:
     """What the caller of a message did."""
     return AuditEntry(
@@ -210,7 +210,7 @@ def entry_by(
         entity_id=entity_id,
         request_id=context.causation_id or "",
         correlation_id=context.correlation_id,
-        details=details,
+        details=dict(details or {}),
     )
 
 

@@ -43,6 +43,9 @@ RATE_LIMITED = _counter("elders_guild_rate_limited", "Requests over a quota.", "
 RATE_COUNT_AWAY = _counter(
     "elders_guild_rate_count_away", "Times that the shared count of requests did not answer."
 )
+AUDIT_NOTES_DROPPED = _counter(
+    "elders_guild_audit_notes_dropped", "Sign-ins and refusals that the audit log does not have."
+)
 
 # Runtime.
 MESSAGES = _counter(

@@ -505,6 +505,16 @@ class UploadSettings(_Section):
     fetch_max_bytes: int = Field(default=5 << 20, ge=1)
 
 
+class AuditSettings(_Section):
+    """The audit log; what the gateway saw is written in the background."""
+
+    flush_s: float = Field(default=0.5, ge=0, description="what a killed process may take along")
+    max_waiting: int = Field(default=1_000, ge=1, description="different notes of one replica")
+    attempts: int = Field(default=20, ge=1, description="at writing, then they are dropped")
+    timeout_s: float = Field(default=5.0, gt=0, description="of one attempt")
+    verify_rows: int = Field(default=1_000, ge=1, description="in memory while it is verified")
+
+
 class IdentitySettings(_Section):
     """Sign-in. A password check takes 64 MiB and every core it gets, so few run at once."""
 
@@ -886,6 +896,7 @@ class GuildSettings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     uploads: UploadSettings = UploadSettings()
     identity: IdentitySettings = IdentitySettings()
+    audit: AuditSettings = AuditSettings()
     incident: IncidentSettings = IncidentSettings()
     task: TaskSettings = TaskSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()

@@ -3,6 +3,7 @@
 import typer
 
 from cluster import accounts, admin
+from cluster.audit import app as audit
 from cluster.doctor import doctor_command
 from cluster.jobs.evaluate import evaluate_command
 from cluster.jobs.ingest import ingest_command
@@ -25,6 +26,7 @@ app.command("ingest")(ingest_command)
 app.command("evaluate")(evaluate_command)
 app.command("reembed")(reembed_command)
 app.command("doctor")(doctor_command)
+app.add_typer(audit, name="audit")
 
 
 def main() -> None:

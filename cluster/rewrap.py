@@ -10,24 +10,17 @@ import sys
 
 from actors.errors import ElderGuildError
 from actors.key_ring import BadKeyRing
-from actors.runtime.message import GuildId
 from actors.settings import GuildSettings, settings
 from actors.storage.database import Database
 from actors.storage.rewrap import rewrap
 from actors.storage.seals import BrokenSeal
 from actors.storage.vault import Vault
+from cluster.guilds import all_guilds
 
 
 async def rewrap_all(config: GuildSettings) -> int:
     """Every guild's keys; answers how many were wrapped anew."""
-    log = await Database.open(
-        config.log_database_url.get_secret_value(), config.database, connections=1
-    )
-    try:
-        async with log.across_guilds() as tx:
-            rows = await tx.fetch("SELECT guild_id FROM guilds ORDER BY guild_id")
-    finally:
-        await log.close()
+    guilds = await all_guilds(config)
     database = await Database.open(
         config.database_url.get_secret_value(),
         config.database,
@@ -36,9 +29,7 @@ async def rewrap_all(config: GuildSettings) -> int:
     )
     try:
         rows_at_a_time = config.log.rewrap_rows
-        return sum(
-            [await rewrap(database, GuildId(row["guild_id"]), rows_at_a_time) for row in rows]
-        )
+        return sum([await rewrap(database, guild_id, rows_at_a_time) for guild_id in guilds])
     finally:
         await database.close()
 

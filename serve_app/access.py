@@ -225,6 +225,8 @@ _ROUTES: dict[str, Rule] = {
     f"POST {API}/clients/{{client_id}}:rotate-secret": _create(_ADMIN, Body.NONE),
     f"POST {API}/clients/{{client_id}}:disable": _verb(_ADMIN, Body.NONE),
     f"POST {API}/clients/{{client_id}}:enable": _verb(_ADMIN, Body.NONE),
+    # It says who did what, and who was refused what.
+    f"GET {API}/audit": Rule(needs=_ADMIN),
 }
 
 ACCESS: Mapping[str, Rule] = MappingProxyType(_ROUTES)

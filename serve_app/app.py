@@ -86,6 +86,7 @@ def replica(settings: GuildSettings) -> FastAPI:
         finally:
             for task in tasks:
                 task.cancel()
+            await app.state.gateway.audit.flush()
             await app.state.gateway.desk.close()
             await app.state.gateway.fetcher.close()
             if counters is not None:

@@ -17,6 +17,7 @@ from actors.documents.fetching import Fetcher
 from actors.metrics import Sample
 from actors.runtime.message import Caller, Command, Context, Outcome, Position, Query, ReplyT
 from actors.settings import GuildSettings
+from serve_app.auditing import AuditTrail
 from serve_app.limiter import Limiter
 from serve_app.problems import Problem, problem_of
 from serve_app.readiness import PoolOf, Readiness
@@ -37,6 +38,7 @@ class Gateway:
         streams: the event streams that are open.
         desk: reads files; ended by whoever made the application.
         fetcher: fetches pages; likewise.
+        audit: sign-ins and refusals on their way to the audit log.
         running: commands whose caller may have gone away; they run to their end.
     """
 
@@ -49,6 +51,7 @@ class Gateway:
     desk: Desk
     fetcher: Fetcher
     limiter: Limiter
+    audit: AuditTrail
     running: set[asyncio.Task[Any]] = field(default_factory=set)
 
 

@@ -21,6 +21,7 @@ from actors.metrics import Sample
 from actors.outbound.client import Outbound
 from actors.settings import Environment, GuildSettings
 from serve_app import access, openapi
+from serve_app.auditing import AuditTrail
 from serve_app.call import Gateway
 from serve_app.edge import Edge, problem_response
 from serve_app.limiter import Limiter, SharedCount
@@ -29,6 +30,7 @@ from serve_app.readiness import PoolOf, Readiness
 from serve_app.revocations import Revocations
 from serve_app.route import GuildRoute
 from serve_app.routes import (
+    audit,
     authorize,
     client,
     dead_letter,
@@ -75,6 +77,7 @@ _ROUTERS = (
     authorize.router,
     discovery.router,
     rag_files.router,
+    audit.router,
 )
 _MAX_ERRORS = 20
 _TITLE = "Elders Guild"
@@ -139,6 +142,7 @@ def create_app(
         fetcher=fetcher
         or Fetcher(functools.partial(Outbound, settings.outbound), settings.uploads),
         limiter=Limiter(settings.gateway.rate, shared_count),
+        audit=AuditTrail(pool, settings.audit),
     )
     for router in _ROUTERS:
         app.router.routes.extend(router.routes)

@@ -17,7 +17,7 @@ from actors.documents.detecting import MEDIA_TYPES
 from actors.errors import NotAuthenticated, NotAuthorized
 from actors.runtime.message import Caller, GuildId, Permission
 from actors.settings import GatewaySettings, UploadSettings
-from serve_app import event_in, strict, trace
+from serve_app import auditing, event_in, strict, trace
 from serve_app.access import Body, Rule, rule_of
 from serve_app.call import CALL, Call, Gateway
 from serve_app.limiter import Limiter
@@ -66,7 +66,7 @@ class GuildRoute(APIRoute):
                 call.request_hash = _digest(request, value if value is not None else raw)
             return await inner(ParsedRequest(request, raw, value))
 
-        return handle
+        return auditing.watched(handle)
 
 
 class ParsedRequest(Request):

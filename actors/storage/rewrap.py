@@ -5,7 +5,9 @@ former key can leave the ring; once it is destroyed, copies of the database from
 among them, no longer hold a key that anybody could open.
 """
 
+from actors.audit import AuditEntry
 from actors.runtime.message import GuildId
+from actors.storage import audit_log
 from actors.storage.database import Database, Transaction
 from actors.storage.vault import Wrapped
 
@@ -40,9 +42,18 @@ async def rewrap(database: Database, guild_id: GuildId, page: int) -> int:
     while True:
         async with database.transaction(guild_id) as tx:
             changed = await _digest_key(tx, guild_id) + await _subject_keys(tx, guild_id, page)
+            if changed:
+                await audit_log.append(tx, [_told(tx.vault.present, changed)])
         done += changed
         if not changed:
             return done
+
+
+def _told(kid: str, changed: int) -> AuditEntry:
+    details = {"kid": kid, "number": changed}
+    return AuditEntry(
+        action="keys.rewrap", actor="operator", entity_type="secret_key", details=details
+    )
 
 
 async def _subject_keys(tx: Transaction, guild_id: GuildId, page: int) -> int:

@@ -1,0 +1,18 @@
+"""Which guilds there are, for what is done to each of them."""
+
+from actors.runtime.message import GuildId
+from actors.settings import GuildSettings
+from actors.storage.database import Database
+
+
+async def all_guilds(config: GuildSettings) -> list[GuildId]:
+    """Every guild, in the order of the ids. Needs ``GUILD_LOG_DATABASE_URL``."""
+    log = await Database.open(
+        config.log_database_url.get_secret_value(), config.database, connections=1
+    )
+    try:
+        async with log.across_guilds() as tx:
+            rows = await tx.fetch("SELECT guild_id FROM guilds ORDER BY guild_id")
+    finally:
+        await log.close()
+    return [GuildId(row["guild_id"]) for row in rows]

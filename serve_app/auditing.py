@@ -1,0 +1,197 @@
+"""Sign-ins and refusals on their way to the audit log.
+
+Nothing of this holds a request up: what is noted waits in a bounded place of this process, and is
+written a moment later, in the background. A killed process takes what waits along; what is too much
+is counted by ``elders_guild_audit_notes_dropped``.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import structlog
+from fastapi import Request
+from starlette.responses import Response
+
+from actors import clock, metrics
+from actors.audit import AuditEntry, AuditOutcome
+from actors.bus.messages import Account, FindAccounts, RecordAudit
+from actors.errors import ElderGuildError, NotAuthorized
+from actors.runtime.message import Caller, Context, GuildId, Message, ReplyT
+from actors.settings import AuditSettings
+from serve_app import trace
+from serve_app.problems import Problem
+from serve_app.readiness import PoolOf
+from serve_app.trace import Trace
+
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
+DoneT = TypeVar("DoneT")
+
+SIGN_IN = "sign_in"
+ACCESS = "access"
+NO_GUILD = GuildId("")
+_GATEWAY = "system:gateway"
+_FORBIDDEN = 403
+
+_log = structlog.get_logger("elders_guild.gateway")
+
+
+class _What(NamedTuple):
+    """Equal ones of one moment become one entry.
+
+    Attributes:
+        login: where the account is not known yet; it is looked up, and never written.
+    """
+
+    action: str
+    outcome: AuditOutcome
+    guild_id: GuildId
+    actor: str
+    login: str
+    entity_type: str
+    entity_id: str
+
+
+class _First(NamedTuple):
+    """Ids of the first of equal requests, and how many there were."""
+
+    request_id: str
+    correlation_id: str
+    times: int
+
+
+class AuditTrail:
+    """Of one replica; see the module."""
+
+    def __init__(
+        self,
+        pool: PoolOf,
+        settings: AuditSettings,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._sleep = sleep
+        self._waiting: dict[_What, _First] = {}
+        self._delivering: asyncio.Task[None] | None = None
+
+    def signed_in(self, of: Trace, guild_id: GuildId, principal_id: str, how: str) -> None:
+        """A user or a client was given a token; ``how`` names the grant."""
+        ok = AuditOutcome.SUCCESS
+        self._note(_What(SIGN_IN, ok, guild_id, principal_id, "", "grant", how), of)
+
+    def sign_in_failed(self, of: Trace, login: str, how: str) -> None:
+        """A password or a secret was wrong. A login that is nobody's is in no guild's log."""
+        failed = AuditOutcome.FAILURE
+        self._note(_What(SIGN_IN, failed, NO_GUILD, "", login, "grant", how), of)
+
+    def denied(self, of: Trace) -> None:
+        """The caller may not do what the request asks for."""
+        if of.guild_id:
+            denied = AuditOutcome.DENIED
+            what = _What(ACCESS, denied, GuildId(of.guild_id), of.user_id, "", "route", of.route)
+            self._note(what, of)
+
+    async def flush(self) -> None:
+        """Waits until everything noted so far is written, or given up."""
+        if self._delivering is not None:
+            await asyncio.shield(self._delivering)
+
+    def _note(self, what: _What, of: Trace) -> None:
+        known = self._waiting.get(what)
+        if known is not None:
+            self._waiting[what] = known._replace(times=known.times + 1)
+        elif len(self._waiting) >= self._settings.max_waiting:
+            metrics.AUDIT_NOTES_DROPPED.inc()
+        else:
+            self._waiting[what] = _First(of.request_id, of.correlation_id, 1)
+        if self._delivering is None or self._delivering.done():
+            self._delivering = asyncio.get_running_loop().create_task(self._deliver())
+
+    async def _deliver(self) -> None:
+        while self._waiting:
+            await self._sleep(self._settings.flush_s)
+            notes, self._waiting = self._waiting, {}
+            accounts = await self._tried(partial(self._accounts, notes))
+            if accounts is None:
+                metrics.AUDIT_NOTES_DROPPED.inc(len(notes))
+                continue
+            for command in _commands(notes, accounts):
+                if await self._tried(partial(self._record, command)) is None:
+                    metrics.AUDIT_NOTES_DROPPED.inc(len(command.entries))
+
+    async def _tried(self, work: Callable[[], Awaitable[DoneT]]) -> DoneT | None:
+        """The result of the first attempt that has one; None: none has."""
+        for attempt in range(1, self._settings.attempts + 1):
+            try:
+                return await work()
+            except ElderGuildError as error:
+                _log.warning("audit_not_written", code=error.code, attempt=attempt)
+                await self._sleep(self._settings.flush_s)
+        return None
+
+    async def _accounts(self, notes: Iterable[_What]) -> Mapping[str, Account | None]:
+        logins = tuple({what.login for what in notes if what.login})
+        if not logins:
+            return {}
+        found = await self._ask(FindAccounts(context=_context(NO_GUILD), logins=logins))
+        return dict(zip(logins, found, strict=True))
+
+    async def _record(self, command: RecordAudit) -> bool:
+        await self._ask(command)
+        return True
+
+    async def _ask(self, message: Message[ReplyT]) -> ReplyT:
+        return await self._pool("bus").ask(message, timeout_s=self._settings.timeout_s)
+
+
+def watched(inner: Endpoint) -> Endpoint:
+    """The endpoint; that it answers 403 is noted."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            return await inner(request)
+        except (NotAuthorized, Problem) as refused:
+            if not isinstance(refused, Problem) or refused.status == _FORBIDDEN:
+                request.app.state.gateway.audit.denied(trace.of(request.scope))
+            raise
+
+    return handle
+
+
+def _commands(
+    notes: Mapping[_What, _First], accounts: Mapping[str, Account | None]
+) -> list[RecordAudit]:
+    """One for each guild; what is of no guild is left out."""
+    entries: dict[GuildId, list[AuditEntry]] = {}
+    for what, first in notes.items():
+        guild_id, actor = what.guild_id, what.actor
+        if what.login:
+            account = accounts[what.login]
+            if account is None:
+                continue
+            guild_id, actor = account.guild_id, account.principal_id
+        entries.setdefault(guild_id, []).append(_entry(what, first, actor))
+    return [
+        RecordAudit(context=_context(guild_id), command_id=clock.new_id("cmd"), entries=tuple(told))
+        for guild_id, told in entries.items()
+    ]
+
+
+def _entry(what: _What, first: _First, actor: str) -> AuditEntry:
+    return AuditEntry(
+        action=what.action,
+        actor=actor,
+        entity_type=what.entity_type,
+        entity_id=what.entity_id,
+        outcome=what.outcome,
+        request_id=first.request_id,
+        correlation_id=first.correlation_id,
+        details={} if first.times == 1 else {"times": first.times},
+    )
+
+
+def _context(guild_id: GuildId) -> Context:
+    caller = Caller(guild_id=guild_id, principal_id=_GATEWAY)
+    return Context(caller=caller, correlation_id=clock.new_id("cor"))

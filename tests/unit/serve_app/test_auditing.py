@@ -1,0 +1,162 @@
+"""How sign-ins and refusals come into the audit log, and what happens where they cannot."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from actors import metrics
+from actors.audit import AuditRecord
+from actors.bus.messages import Account
+from actors.errors import DependencyUnavailable
+from actors.runtime.local import LocalPool
+from actors.runtime.message import Message, Permission, ReplyT
+from actors.settings import AuditSettings
+from serve_app.auditing import AuditTrail
+from serve_app.trace import Trace
+from tests.fixtures.audit_memory import MemoryAuditStore
+from tests.fixtures.gateway import (
+    GUILD,
+    OTHER_GUILD,
+    app_over,
+    client_of,
+    sages,
+    settings,
+    token_of,
+)
+from tests.fixtures.memory_bus import MemoryBus
+
+AUDIT = "/api/v1/audit"
+
+
+class Guild:
+    """The bus, which is away for a while where a test says so."""
+
+    def __init__(self) -> None:
+        self.bus = MemoryBus(settings())
+        self.away = 0
+        self._pool = LocalPool(self.bus.handlers())
+
+    @property
+    def store(self) -> MemoryAuditStore:
+        return self.bus.audit
+
+    async def ask(self, message: Message[ReplyT], *, timeout_s: float | None = None) -> ReplyT:
+        if self.away:
+            self.away -= 1
+            raise DependencyUnavailable("postgres")
+        return await self._pool.ask(message, timeout_s=timeout_s)
+
+    async def ask_outcome(self, message: Message[Any], *, timeout_s: float | None = None) -> Any:
+        return await self._pool.ask_outcome(message, timeout_s=timeout_s)
+
+    async def entries(self) -> Sequence[AuditRecord]:
+        records = self.store._records
+        return [one for guild in (GUILD, OTHER_GUILD) for one in records.get(guild, [])]
+
+
+def trail(guild: Guild, **changes: Any) -> AuditTrail:
+    async def no_time(_: float) -> None:
+        await asyncio.sleep(0)
+
+    return AuditTrail(lambda _: guild, AuditSettings(**changes), no_time)
+
+
+def dropped() -> float:
+    value: float = metrics.AUDIT_NOTES_DROPPED._value.get()
+    return value
+
+
+async def test_a_sign_in_is_told_with_the_ids_of_its_request() -> None:
+    guild = Guild()
+    audit = trail(guild)
+
+    audit.signed_in(Trace("req-7", "cor-7"), GUILD, "user_1", "password")
+    await audit.flush()
+
+    (entry,) = await guild.entries()
+    assert (entry.action, entry.outcome, entry.actor) == ("sign_in", "success", "user_1")
+    assert (entry.request_id, entry.correlation_id, entry.entity_id) == (
+        "req-7",
+        "cor-7",
+        "password",
+    )
+
+
+async def test_a_failed_sign_in_is_told_to_the_guild_of_its_account_and_never_by_its_login() -> (
+    None
+):
+    guild = Guild()
+    guild.store.accounts["anna"] = Account(guild_id=OTHER_GUILD, principal_id="user_of_anna")
+    audit = trail(guild)
+
+    for login in ("anna", "nobody", "anna"):
+        audit.sign_in_failed(Trace("", ""), login, "password")
+    await audit.flush()
+
+    (entry,) = await guild.entries()
+    assert (entry.actor, entry.outcome, entry.details) == ("user_of_anna", "failure", '{"times":2}')
+    assert entry.number == 1
+    assert "anna" not in str(entry).replace("user_of_anna", "")
+
+
+async def test_what_cannot_be_written_is_tried_again_and_written_once() -> None:
+    guild = Guild()
+    guild.away = 3
+    audit = trail(guild)
+
+    audit.signed_in(Trace("", ""), GUILD, "user_1", "password")
+    await audit.flush()
+
+    assert len(await guild.entries()) == 1
+
+
+async def test_what_is_too_much_or_can_never_be_written_is_counted_and_holds_nobody_up() -> None:
+    guild = Guild()
+    guild.away = 1_000
+    audit = trail(guild, max_waiting=2, attempts=3)
+    before = dropped()
+
+    for number in range(5):
+        audit.signed_in(Trace("", ""), GUILD, f"user_{number}", "password")
+    await audit.flush()
+
+    assert await guild.entries() == []
+    assert dropped() - before == 5
+
+
+@pytest.fixture
+def guild() -> Guild:
+    return Guild()
+
+
+async def test_who_is_refused_is_told_and_administrators_read_it(guild: Guild) -> None:
+    config = settings().model_copy(update={"audit": AuditSettings(flush_s=0)})
+    app = app_over({**sages(config), "bus": guild}, config)
+    denied = "req-denied"
+
+    async with client_of(app, {Permission.READ}, principal="user_7") as client:
+        refused = await client.post("/api/v1/tasks", headers={"X-Request-Id": denied})
+        hidden = await client.get(AUDIT)
+        await app.state.gateway.audit.flush()
+    async with client_of(app) as client:
+        page = await client.get(AUDIT, params={"outcome": "denied", "actor": "user_7", "limit": 1})
+        nobody = await client.get(AUDIT, headers={"Authorization": f"Bearer {token_of(app)}x"})
+
+    assert (refused.status_code, hidden.status_code, nobody.status_code) == (403, 403, 401)
+    (entry,) = page.json()["items"]
+    assert entry["entity_id"] == AUDIT
+    assert 'rel="next"' in page.headers["link"]
+    first = (await guild.entries())[0]
+    assert (first.request_id, first.entity_id) == (denied, "/api/v1/tasks")
+
+
+@pytest.mark.parametrize("query", ["outcome=maybe", "since=yesterday", "limit=0", "actor=%00"])
+async def test_a_question_that_makes_no_sense_is_refused(guild: Guild, query: str) -> None:
+    app = app_over({**sages(settings()), "bus": guild})
+
+    async with client_of(app) as client:
+        answer = await client.get(f"{AUDIT}?{query}")
+
+    assert answer.status_code in (400, 422)
