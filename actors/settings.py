@@ -16,6 +16,8 @@ from typing import Self
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from actors.key_ring import BadKeyRing, KeyRing
+
 
 class Environment(enum.StrEnum):
     """Where this runs; production refuses to start on weak or missing secrets."""
@@ -25,11 +27,17 @@ class Environment(enum.StrEnum):
     PRODUCTION = "production"
 
 
+_MIN_SECRET_BYTES = 32
+_MIN_DIFFERENT = 8
+_PLACEHOLDER = re.compile(
+    r"change[-_ ]?(?:me|this)|your[-_ ](?:\w+[-_ ])?(?:secret|key)|placeholder|example|insecure",
+    re.IGNORECASE,
+)
 _ENDPOINT = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?", re.IGNORECASE)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class DatabaseSettings(_Section):
@@ -841,6 +849,7 @@ class GuildSettings(BaseSettings):
         extra="forbid",
         frozen=True,
         populate_by_name=True,
+        hide_input_in_errors=True,  # part of it are secrets
     )
 
     env: Environment = Field(
@@ -929,17 +938,32 @@ class GuildSettings(BaseSettings):
             "JWT_SECRET": self.jwt_secret,
             "SECRET_KEY": self.secret_key,
         }
-        missing = [name for name, value in required.items() if not value.get_secret_value()]
+        given = {name: value.get_secret_value() for name, value in required.items()}
+        missing = [name for name, value in given.items() if not value.strip()]
         if missing:
             raise ValueError(f"ENV=production needs {', '.join(missing)}")
-        weak = [
-            name
-            for name in ("JWT_SECRET", "SECRET_KEY")
-            if len(required[name].get_secret_value().encode()) < 32
-        ]
+        weak = [name for name in ("JWT_SECRET", "SECRET_KEY") if _weak(given[name])]
         if weak:
-            raise ValueError(f"{', '.join(weak)}: at least 32 bytes in production")
+            raise ValueError(
+                f"{', '.join(weak)}: at least {_MIN_SECRET_BYTES} bytes in production,"
+                f" of {_MIN_DIFFERENT} different characters, and no placeholder"
+            )
+        if given["JWT_SECRET"] == given["SECRET_KEY"]:
+            raise ValueError("JWT_SECRET and SECRET_KEY must differ in production")
+        try:
+            KeyRing.parse(given["SECRET_KEY"])
+        except BadKeyRing as error:
+            raise ValueError(str(error)) from None
         return self
+
+
+def _weak(secret: str) -> bool:
+    """Whether somebody could guess it: too short, the same few characters, or a placeholder."""
+    return (
+        len(secret.encode()) < _MIN_SECRET_BYTES
+        or len(set(secret)) < _MIN_DIFFERENT
+        or _PLACEHOLDER.search(secret) is not None
+    )
 
 
 @cache

@@ -1,5 +1,8 @@
 """Configuration: read once, checked hard."""
 
+import subprocess
+import sys
+
 import pytest
 from pydantic import ValidationError
 
@@ -9,8 +12,8 @@ SECRETS = {
     "DATABASE_URL": "postgresql://guild_app@127.0.0.1/guild",
     "GUILD_LOG_DATABASE_URL": "postgresql://guild_log@127.0.0.1/guild",
     "REDIS_URL": "redis://127.0.0.1",
-    "JWT_SECRET": "j" * 32,
-    "SECRET_KEY": "s" * 32,
+    "JWT_SECRET": "signs-kQ7vR2xN9pL4mT8wZ1cB6dF3hY5",
+    "SECRET_KEY": "seals-Y5gJ0sA7uE2iO9nV4bX8rK6tqW1",
 }
 
 
@@ -75,6 +78,73 @@ def test_production_refuses_a_short_key(monkeypatch: pytest.MonkeyPatch) -> None
 
     with pytest.raises(ValidationError, match="JWT_SECRET: at least 32 bytes"):
         GuildSettings()
+
+
+WEAK = {
+    "short": "k" * 10 + "aB3$xY7!pQ",
+    "one character": "j" * 64,
+    "few characters": "abcdefg" * 10,
+    "a placeholder": "please-change-me-please-change-me-0123",
+    "another": "your-secret-key-goes-here-0123456789abc",
+    "blanks": " " * 40,
+    "a ring of a short key": '[{"kid": "2026", "key": "only-a-few-bytes"}]',
+    "a ring that is none": '[{"kid": "2026", "secret": "0123456789abcdef0123456789abcdef"}]',
+}
+
+
+@pytest.mark.parametrize("kind", WEAK)
+def test_production_refuses_a_weak_key_by_its_name_and_shows_no_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("ENV", "production")
+    for name, value in (SECRETS | {"SECRET_KEY": WEAK[kind]}).items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ValidationError, match="SECRET_KEY") as refusal:
+        GuildSettings()
+
+    said = str(refusal.value) + repr(refusal.value)
+    for value in (*SECRETS.values(), WEAK[kind].strip() or "input_value"):
+        assert value[-12:] not in said
+
+
+def test_production_refuses_one_secret_for_two_purposes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENV", "production")
+    for name, value in (SECRETS | {"SECRET_KEY": SECRETS["JWT_SECRET"]}).items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ValidationError, match="JWT_SECRET and SECRET_KEY must differ"):
+        GuildSettings()
+
+
+def test_a_setting_that_is_refused_does_not_show_what_stands_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GUILD_EMBEDDING__API_KEY", "sk-provider-0123456789")
+    monkeypatch.setenv("GUILD_EMBEDDING__PROVIDER", "sk-given-to-the-wrong-one")
+
+    with pytest.raises(ValidationError) as refusal:
+        GuildSettings()
+
+    assert "sk-" not in str(refusal.value) + repr(refusal.value)
+
+
+def test_no_module_reads_its_secrets_when_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """X15: settings were read at import, and a secret that was missing was an empty one."""
+    monkeypatch.setenv("ENV", "production")
+    modules = ("actors.settings", "serve_app.app", "serve_app.http", "cluster.admin")
+    imports = "; ".join(f"import {name}" for name in modules)
+
+    done = subprocess.run(
+        [sys.executable, "-c", f"{imports}; print('imported'); actors.settings.settings()"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "imported\n")
+    assert "ENV=production needs DATABASE_URL" in done.stderr
 
 
 def test_production_starts_with_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
