@@ -12,6 +12,7 @@ from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -928,6 +929,22 @@ class GuildSettings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _addresses_are_whole(self) -> Self:
+        """Else a driver would take a part of a password for a port, and say so."""
+        addresses = {
+            "DATABASE_URL": self.database_url,
+            "GUILD_LOG_DATABASE_URL": self.log_database_url,
+            "GUILD_MIGRATION_DATABASE_URL": self.migration_database_url,
+            "REDIS_URL": self.redis_url,
+        }
+        torn = [name for name, url in addresses.items() if not _whole(url.get_secret_value())]
+        if torn:
+            raise ValueError(
+                f"{', '.join(torn)}: not a URL; a password in it must be percent-encoded"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _production_is_strict(self) -> Self:
         if self.env is not Environment.PRODUCTION:
             return self
@@ -955,6 +972,15 @@ class GuildSettings(BaseSettings):
         except BadKeyRing as error:
             raise ValueError(str(error)) from None
         return self
+
+
+def _whole(url: str) -> bool:
+    """Whether everything up to the host is where a URL has it; empty: it is not set."""
+    try:
+        parts = urlsplit(url)
+        return parts.port != 0 and "@" not in parts.path + parts.query + parts.fragment
+    except ValueError:
+        return False
 
 
 def _weak(secret: str) -> bool:

@@ -96,7 +96,7 @@ class AuditTrail:
     async def flush(self) -> None:
         """Waits until everything noted so far is written, or given up."""
         if self._delivering is not None:
-            await asyncio.shield(self._delivering)
+            await asyncio.wait([self._delivering])
 
     def _note(self, what: _What, of: Trace) -> None:
         known = self._waiting.get(what)
@@ -129,6 +129,9 @@ class AuditTrail:
             except ElderGuildError as error:
                 _log.warning("audit_not_written", code=error.code, attempt=attempt)
                 await self._sleep(self._settings.flush_s)
+            except Exception:  # a bug: it would not go better a second time
+                _log.exception("audit_failed")
+                return None
         return None
 
     async def _accounts(self, notes: Iterable[_What]) -> Mapping[str, Account | None]:

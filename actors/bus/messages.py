@@ -679,4 +679,4 @@ class Account:
 class FindAccounts(Query[tuple[Account | None, ...]]):
     """Whose logins these are, in their order; None: nobody's."""
 
-    logins: tuple[str, ...]
+    logins: tuple[str, ...] = field(repr=False)  # what somebody typed into the wrong field

@@ -129,6 +129,19 @@ def test_a_setting_that_is_refused_does_not_show_what_stands_beside_it(
     assert "sk-" not in str(refusal.value) + repr(refusal.value)
 
 
+@pytest.mark.parametrize("name", ["DATABASE_URL", "GUILD_LOG_DATABASE_URL", "REDIS_URL"])
+@pytest.mark.parametrize("password", ["pass/word", "1234/word", "pass#word", "pass[word", "1?a"])
+def test_an_address_whose_password_tears_it_apart_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, password: str
+) -> None:
+    monkeypatch.setenv(name, f"postgresql://guild_app:{password}@127.0.0.1:5432/guild")
+
+    with pytest.raises(ValidationError, match=f"{name}: not a URL") as refusal:
+        GuildSettings()
+
+    assert password[:4] not in str(refusal.value).replace("a password in it", "")
+
+
 def test_no_module_reads_its_secrets_when_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """X15: settings were read at import, and a secret that was missing was an empty one."""
     monkeypatch.setenv("ENV", "production")
