@@ -24,6 +24,9 @@ AUDITED_EVENTS: Mapping[str, str] = MappingProxyType(
     {
         "user.created": "principal",
         "user.updated": "principal",
+        "user.disabled": "principal",
+        "user.session.started": "session",
+        "user.session.ended": "session",
         "sage.task.deleted": "task",
         "sage.knowledge.deleted": "knowledge",
         "sage.rag.document.deleted": "document",

@@ -8,7 +8,7 @@ is counted by ``elders_guild_audit_notes_dropped``.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 from fastapi import Request
@@ -18,6 +18,7 @@ from actors import clock, metrics
 from actors.audit import AuditEntry, AuditOutcome
 from actors.bus.messages import Account, FindAccounts, RecordAudit
 from actors.errors import ElderGuildError, NotAuthorized
+from actors.identity.messages import AuthenticateClient, ClientCredentials, LogIn, TokenGrant
 from actors.runtime.message import Caller, Context, GuildId, Message, ReplyT
 from actors.settings import AuditSettings
 from serve_app import trace
@@ -35,6 +36,18 @@ _GATEWAY = "system:gateway"
 _FORBIDDEN = 403
 
 _log = structlog.get_logger("elders_guild.gateway")
+
+
+class Named(Protocol):
+    """What a request is called."""
+
+    @property
+    def request_id(self) -> str:
+        """Its own name."""
+
+    @property
+    def correlation_id(self) -> str:
+        """That of everything it belongs to."""
 
 
 class _What(NamedTuple):
@@ -76,12 +89,26 @@ class AuditTrail:
         self._waiting: dict[_What, _First] = {}
         self._delivering: asyncio.Task[None] | None = None
 
-    def signed_in(self, of: Trace, guild_id: GuildId, principal_id: str, how: str) -> None:
+    def answered(self, of: Named, query: object, reply: object) -> None:
+        """A sage has answered; that a person signed in is an event, which is audited itself."""
+        match query, reply:
+            case ClientCredentials(), TokenGrant():
+                self.signed_in(of, reply.guild_id, reply.principal_id, "client_credentials")
+
+    def not_authenticated(self, of: Named, query: object) -> None:
+        """A sage has found that somebody is not who they say."""
+        match query:
+            case LogIn(login=login):
+                self.sign_in_failed(of, login, "password")
+            case ClientCredentials(client_id=login) | AuthenticateClient(client_id=login):
+                self.sign_in_failed(of, login, "client")
+
+    def signed_in(self, of: Named, guild_id: GuildId, principal_id: str, how: str) -> None:
         """A user or a client was given a token; ``how`` names the grant."""
         ok = AuditOutcome.SUCCESS
         self._note(_What(SIGN_IN, ok, guild_id, principal_id, "", "grant", how), of)
 
-    def sign_in_failed(self, of: Trace, login: str, how: str) -> None:
+    def sign_in_failed(self, of: Named, login: str, how: str) -> None:
         """A password or a secret was wrong. A login that is nobody's is in no guild's log."""
         failed = AuditOutcome.FAILURE
         self._note(_What(SIGN_IN, failed, NO_GUILD, "", login, "grant", how), of)
@@ -98,7 +125,7 @@ class AuditTrail:
         if self._delivering is not None:
             await asyncio.wait([self._delivering])
 
-    def _note(self, what: _What, of: Trace) -> None:
+    def _note(self, what: _What, of: Named) -> None:
         known = self._waiting.get(what)
         if known is not None:
             self._waiting[what] = known._replace(times=known.times + 1)

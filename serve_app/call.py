@@ -14,6 +14,7 @@ from starlette.responses import Response
 from actors import clock
 from actors.documents.desk import Desk
 from actors.documents.fetching import Fetcher
+from actors.errors import NotAuthenticated
 from actors.metrics import Sample
 from actors.runtime.message import Caller, Command, Context, Outcome, Position, Query, ReplyT
 from actors.settings import GuildSettings
@@ -125,7 +126,13 @@ class Call:
     async def ask(self, pool: str, query: Query[ReplyT]) -> ReplyT:
         """The reply of a sage. A client that goes away cancels the question."""
         timeout_s = self.gateway.settings.gateway.request_timeout_s
-        return await self.gateway.pool(pool).ask(query, timeout_s=timeout_s)
+        try:
+            reply = await self.gateway.pool(pool).ask(query, timeout_s=timeout_s)
+        except NotAuthenticated:
+            self.gateway.audit.not_authenticated(self, query)
+            raise
+        self.gateway.audit.answered(self, query, reply)
+        return reply
 
     async def tell(self, pool: str, command: Command[ReplyT]) -> Outcome[ReplyT]:
         """What became of a command. A client that goes away cancels the wait, never the work.

@@ -1,15 +1,19 @@
-"""What many commands of one guild lead to: their events and their replies, in one statement."""
+"""What many commands of one guild lead to: their events and their replies, in one statement.
+
+The audit log's entries about them, where there are any, are part of the transaction too.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple
 
 import orjson
 
-from actors import clock, events
+from actors import audit, clock, events
+from actors.audit import AuditEntry
 from actors.errors import VersionConflict
 from actors.events import Payload, Priority
 from actors.runtime.message import Command, GuildId, Position, ReplyT
-from actors.storage import inbox
+from actors.storage import audit_log, inbox
 from actors.storage.database import Transaction
 from actors.storage.inbox import AlreadyHandled
 
@@ -102,7 +106,7 @@ async def record(
     """
     if not effects:
         return []
-    numbered = zip(new_ids("evt", len(effects)), effects, strict=True)
+    numbered = list(zip(new_ids("evt", len(effects)), effects, strict=True))
     row = await tx.fetchrow(
         _RECORD,
         guild_id,
@@ -117,12 +121,19 @@ async def record(
         raise AlreadyHandled
     if row["written"] != sum(effect.entry is not None for effect in effects):
         raise VersionConflict("record", "")
+    await audit_log.append(tx, [_told(event_id, effect) for event_id, effect in numbered])
     xid = int(row["xid"])
     positions = [None if seq is None else Position(xid, seq, tx.epoch) for seq in row["seqs"]]
     last = max((one for one in positions if one is not None), default=None)
     if last is not None and (tx.position is None or tx.position < last):
         tx.position = last
     return positions
+
+
+def _told(event_id: str, effect: Effect[Any]) -> AuditEntry | None:
+    if effect.entry is None:
+        return None
+    return audit.entry_of(effect.cause, effect.entry.aggregate_id, event_id, effect.entry.payload)
 
 
 def _row(event_id: str, effect: Effect[Any]) -> dict[str, Any]:

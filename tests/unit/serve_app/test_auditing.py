@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from actors import metrics
+from actors import clock, metrics
 from actors.audit import AuditRecord
 from actors.bus.messages import Account
 from actors.errors import DependencyUnavailable
+from actors.identity.messages import CreateClient
 from actors.runtime.local import LocalPool
 from actors.runtime.message import Message, Permission, ReplyT
 from actors.settings import AuditSettings
@@ -25,6 +26,7 @@ from tests.fixtures.gateway import (
     settings,
     token_of,
 )
+from tests.fixtures.identity_contract import context
 from tests.fixtures.memory_bus import MemoryBus
 
 AUDIT = "/api/v1/audit"
@@ -129,6 +131,33 @@ async def test_what_is_too_much_or_can_never_be_written_is_counted_and_holds_nob
 @pytest.fixture
 def guild() -> Guild:
     return Guild()
+
+
+async def test_programs_that_sign_in_and_whoever_cannot_are_told(guild: Guild) -> None:
+    config = settings().model_copy(update={"audit": AuditSettings(flush_s=0)})
+    pools = sages(config)
+    ids: dict[str, Any] = {"context": context(GUILD), "command_id": clock.new_id("cmd")}
+    scopes = frozenset({Permission.READ})
+    await pools["identity"].ask(
+        CreateClient(**ids, client_id="program", secret="s" * 43, scopes=scopes)
+    )
+    account = Account(guild_id=GUILD, principal_id="program")
+    guild.store.accounts |= {"program": account, "anna": account}
+    app = app_over({**pools, "bus": guild}, config)
+    grant = {"grant_type": "client_credentials"}
+
+    async with client_of(app) as client:
+        await client.post("/oauth/token", data=grant, auth=("program", "s" * 43))
+        await client.post("/oauth/token", data=grant, auth=("program", "wrong"))
+        await client.post("/oauth/login", json={"login": "anna", "password": "wrong"})
+        await app.state.gateway.audit.flush()
+
+    told = {(one.outcome, one.entity_id, one.actor) for one in await guild.entries()}
+    assert told == {
+        ("success", "client_credentials", "program"),
+        ("failure", "client", "program"),
+        ("failure", "password", "program"),
+    }
 
 
 async def test_who_is_refused_is_told_and_administrators_read_it(guild: Guild) -> None:
