@@ -8,10 +8,11 @@ import pytest
 
 from actors.audit import Anchor, AuditEntry, AuditOutcome, BrokenChain
 from actors.errors import VersionConflict
-from actors.events import PrincipalUpdated, TaskDeleted
+from actors.events import DocumentDeleted, PrincipalUpdated, TaskDeleted
 from actors.runtime.message import GuildId
-from actors.storage import audit_log, outbox
+from actors.storage import audit_log, effects, outbox
 from actors.storage.database import Database
+from actors.storage.effects import Effect, Entry
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import append, note, opened
 
@@ -256,6 +257,24 @@ async def test_what_an_audited_event_tells_is_written_with_it_or_not_at_all(
 
     assert [row["action"] for row in await rows(app, guild)] == [one.type for one in payloads]
     assert {row["actor"] for row in await rows(app, guild)} == {"usr_1"}
+
+
+async def test_a_removed_document_is_told_also_where_many_are_written_at_once(
+    app: Database, guild: GuildId
+) -> None:
+    gone = [
+        DocumentDeleted(source_type="document", source_id=f"doc_{number}") for number in range(3)
+    ]
+    made = [
+        Effect(note(guild), "gone", Entry(f"index:{payload.source_id}", 1, payload))
+        for payload in gone
+    ]
+
+    async with app.transaction(guild) as tx:
+        await effects.record(tx, guild, [*made, Effect(note(guild), "there was none")])
+
+    assert [row["entity_id"] for row in await rows(app, guild)] == ["doc_0", "doc_1", "doc_2"]
+    assert (await audit_log.verify(app, guild, PAGE)).number == 3
 
 
 async def rows(app: Database, guild: GuildId) -> Sequence[asyncpg.Record]:
