@@ -56,9 +56,13 @@ def without_secrets(settings: GuildSettings) -> dict[str, Any]:
 
     Secrets are none of them: each replica reads those from its own environment.
     """
+    return _open(settings.model_dump())
+
+
+def _open(fields: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: value
-        for name, value in settings.model_dump().items()
+        name: _open(value) if isinstance(value, dict) else value
+        for name, value in fields.items()
         if not isinstance(value, SecretStr)
     }
 

@@ -3,6 +3,7 @@
 import inspect
 import pickle
 
+import pytest
 from pydantic import SecretStr
 
 from actors.settings import GatewaySettings, GuildSettings
@@ -33,3 +34,14 @@ def test_no_secret_is_among_what_ray_keeps() -> None:
     assert MARK.encode() not in pickle.dumps(kept)
     again = GuildSettings(**kept)
     assert again.gateway.max_in_flight == 7
+
+
+def test_a_secret_inside_a_section_is_not_kept_by_ray_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GUILD_EMBEDDING__API_KEY", "sk-of-a-provider")
+
+    fields = app.without_secrets(GuildSettings())
+
+    assert "api_key" not in fields["embedding"]
+    assert GuildSettings(**fields).embedding.api_key.get_secret_value() == "sk-of-a-provider"
