@@ -66,6 +66,7 @@ class Fuzz:
     def __init__(self, app: FastAPI) -> None:
         """Reads the document."""
         self._app = app
+        self._loop = asyncio.Runner()  # one: parser processes belong to the loop they were made on
         document = orjson.loads(app.state.openapi)
         schema = schemathesis.openapi.from_dict(document)
         self._operations = {
@@ -74,6 +75,13 @@ class Fuzz:
             if not _is_endless(operation)
         }
         self._token = token_of(app)
+
+    def close(self) -> None:
+        """Ends what the application has started."""
+        gateway = self._app.state.gateway
+        self._loop.run(gateway.desk.close())
+        self._loop.run(gateway.fetcher.close())
+        self._loop.close()
 
     def chunks(self, many: int) -> Iterator[Chunk]:
         """The first chunks of every route, so that a run that is cut short has tried all routes."""
@@ -107,7 +115,7 @@ class Fuzz:
         )
         @given(case=strategy)
         def every(case: Case[_Operation]) -> None:
-            answered = asyncio.run(self._send(case))
+            answered = self._loop.run(self._send(case))
             tally.answers[answered.status] += 1
             wrong = fault(answered)
             if wrong:

@@ -15,7 +15,9 @@ EACH = 7
 @pytest.fixture(scope="module")
 def fuzz() -> Iterator[Fuzz]:
     with unheard():
-        yield Fuzz(whole_app())
+        fuzz = Fuzz(whole_app())
+        yield fuzz
+        fuzz.close()
 
 
 def test_all_routes_are_tried_but_the_endless_and_the_document(fuzz: Fuzz) -> None:
