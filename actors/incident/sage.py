@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from actors import clock
+from actors import access, clock
 from actors.errors import NotFound
 from actors.events import DeliverEvent, TimerFired
 from actors.incident.domain import (
@@ -230,14 +230,20 @@ class IncidentSage:
     # --- Questions ----------------------------------------------------------------------------
 
     async def get(self, query: GetIncident) -> Incident:
-        """One incident, now or at an earlier version."""
-        guild_id = query.context.caller.guild_id
-        return await self._store.get(guild_id, query.incident_id, query.version)
+        """One incident, now or at an earlier version, if it is open to the caller."""
+        caller = query.context.caller
+        found = await self._store.get(caller.guild_id, query.incident_id, query.version)
+        if found.access_level not in access.shared_with(caller):
+            raise NotFound("incident", query.incident_id)
+        return found
 
     async def list_incidents(self, query: ListIncidents) -> IncidentPage:
-        """A page of incidents, latest first."""
+        """A page of incidents, latest first. All are protected: guests get an empty one."""
         limit = paging.checked_limit(query.limit)
-        found = await self._store.page(query, paging.after_cursor(query.cursor))
+        after = paging.after_cursor(query.cursor)
+        if access.is_guest(query.context.caller):
+            return IncidentPage(items=(), next_cursor=None)
+        found = await self._store.page(query, after)
         return IncidentPage(
             items=tuple(found),
             next_cursor=paging.cursor_behind(found[-1]) if len(found) == limit else None,
@@ -267,14 +273,18 @@ class IncidentSage:
 
     async def get_dossier(self, query: GetDossier) -> Dossier:
         """The dossier, once it is ready."""
-        found = await self._store.dossier(query.context.caller.guild_id, query.incident_id)
-        if found is None:
+        caller = query.context.caller
+        found = await self._store.dossier(caller.guild_id, query.incident_id)
+        if found is None or access.is_guest(caller):
             raise NotFound("dossier", query.incident_id)
         return found
 
     async def get_review(self, query: GetReview) -> Review:
         """The review, once it is drafted."""
-        return await self._review_of(query.context.caller.guild_id, query.incident_id)
+        caller = query.context.caller
+        if access.is_guest(caller):
+            raise NotFound("review", query.incident_id)
+        return await self._review_of(caller.guild_id, query.incident_id)
 
     # --- What other sages' events, and our own, make us do --------------------------------------
 

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from actors import paging
 from actors.errors import VersionConflict
+from actors.knowledge.domain.access import Sight
 from actors.knowledge.domain.entities import Change
 from actors.knowledge.messages import (
     Category,
@@ -92,7 +93,7 @@ class PostgresKnowledgeStore:
         )
 
     async def versions(
-        self, guild_id: GuildId, entity_id: str, limit: int, cursor: str | None
+        self, guild_id: GuildId, entity_id: str, sight: Sight, limit: int, cursor: str | None
     ) -> VersionPage:
         """Keyset paging, backwards along the primary key."""
         before = None if cursor is None else paging.number(*paging.decode(cursor, 1))
@@ -100,10 +101,13 @@ class PostgresKnowledgeStore:
             rows = await tx.fetch(
                 "SELECT version, title, status, updated_at, updated_by FROM knowledge_versions"
                 " WHERE guild_id = $1 AND entity_id = $2 AND ($3::bigint IS NULL OR version < $3)"
-                " ORDER BY version DESC LIMIT $4",
+                " AND (entity->>'access_level' = ANY($4::text[]) OR entity->>'owner_id' = $5)"
+                " ORDER BY version DESC LIMIT $6",
                 guild_id,
                 entity_id,
                 before,
+                sorted(sight.levels),
+                sight.principal_id,
                 limit + 1,
             )
         found = tuple(_version.validate_python(dict(row)) for row in rows[:limit])

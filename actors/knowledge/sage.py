@@ -109,11 +109,13 @@ class KnowledgeSage:
         return access.seen(asked, query.entity_id, caller)
 
     async def versions(self, query: ListVersions) -> VersionPage:
-        """Which versions there are."""
-        guild_id, limit = _guild(query.context), checks.page_size(query.limit)
-        newest = await self._store.get(guild_id, query.entity_id)
-        access.seen(newest, query.entity_id, query.context.caller)
-        return await self._store.versions(guild_id, query.entity_id, limit, query.cursor)
+        """Which versions there are that the caller may read."""
+        caller, limit = query.context.caller, checks.page_size(query.limit)
+        newest = await self._store.get(caller.guild_id, query.entity_id)
+        access.seen(newest, query.entity_id, caller)
+        return await self._store.versions(
+            caller.guild_id, query.entity_id, access.sight(caller), limit, query.cursor
+        )
 
     async def page(self, query: ListEntities) -> EntityPage:
         """A page of what the caller may read."""

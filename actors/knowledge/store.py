@@ -50,9 +50,9 @@ class KnowledgeStore(Protocol):
         """
 
     async def versions(
-        self, guild_id: GuildId, entity_id: str, limit: int, cursor: str | None
+        self, guild_id: GuildId, entity_id: str, sight: Sight, limit: int, cursor: str | None
     ) -> VersionPage:
-        """Newest first.
+        """Those in sight, newest first: a version keeps the access level that it had.
 
         Raises:
             ValidationError: the cursor is not one of ours.

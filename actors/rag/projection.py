@@ -7,12 +7,11 @@ that is not newer than that changes nothing: the router delivers at least once.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from actors import events
+from actors import access, events
 from actors.events import AlertSummary, SourceType, StoredEvent
 from actors.rag.domain import MAX_NAMES, MAX_TITLE, Indexed
 
 _HIDDEN_STATUS = frozenset({"deleted", "archived", "inactive"})
-_OPEN_ACCESS = frozenset({"public", "protected"})  # search asks nobody for a personal permission
 _ALERT_LINES = 50
 
 REMOVALS = ("sage.rag.document.deleted", "sage.knowledge.deleted", "sage.task.deleted")
@@ -113,7 +112,7 @@ def _knowledge(entity: events.KnowledgeCreated) -> Indexed:
         tags=entity.tags,
         names=entity.alert_names[:MAX_NAMES],
         labels=entity.labels,
-        removed=entity.status in _HIDDEN_STATUS or entity.access_level not in _OPEN_ACCESS,
+        removed=entity.status in _HIDDEN_STATUS or entity.access_level not in access.OPEN,
         access=entity.access_level,
     )
 

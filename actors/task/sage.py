@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from actors import checks, clock
+from actors import access, checks, clock
 from actors.errors import NotFound, ValidationError
 from actors.events import (
     DeliverEvent,
@@ -180,13 +180,13 @@ class TaskSage:
         await self._store.commit(change, cause=command, reply=None)
 
     async def get(self, query: GetTask) -> Task:
-        """One task."""
-        return await self._task(_guild(query.context), query.task_id)
+        """One task. All are protected: there are none for a guest."""
+        return await self._open(query.context, query.task_id)
 
     async def get_relations(self, query: GetRelations) -> Relations:
         """Its relations, sorted."""
         guild_id = _guild(query.context)
-        task = await self._task(guild_id, query.task_id)
+        task = await self._open(query.context, query.task_id)
         known = await self._store.relations(guild_id, [task.task_id])
         ordered = sorted(known, key=lambda relation: (relation.kind, relation.other_id))
         return Relations(task_id=task.task_id, relations=tuple(ordered))
@@ -199,6 +199,8 @@ class TaskSage:
             incident_id=checks.sought("incident_id", query.incident_id),
         )
         limit = checks.page_size(query.limit)
+        if access.is_guest(query.context.caller):
+            return TaskPage(tasks=(), next_cursor=None)
         return await self._store.page(_guild(query.context), wanted, limit, query.cursor)
 
     async def deliver(self, command: DeliverEvent) -> None:
@@ -241,6 +243,11 @@ class TaskSage:
         if change:
             await self._store.commit(change, cause=command, reply=after)
         return after
+
+    async def _open(self, context: Context, task_id: str) -> Task:
+        if access.is_guest(context.caller):
+            raise NotFound("task", task_id)
+        return await self._task(_guild(context), task_id)
 
     async def _task(self, guild_id: GuildId, task_id: str) -> Task:
         found = (await self._store.get(guild_id, [task_id])).get(task_id)

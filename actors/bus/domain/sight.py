@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from actors import events
+from actors import access, events
 from actors.events import Payload, StoredEvent
 from actors.runtime.message import Caller, GuildId, Permission
 
@@ -29,8 +29,8 @@ class Sight:
     def __init__(self, caller: Caller) -> None:
         self._admin = caller.may(Permission.ADMIN)
         self._elder = caller.may(Permission.DELETE)
-        self._guest = caller.permissions <= {Permission.READ}
-        self._levels = {"public"} if self._guest else {"public", "protected"}
+        self._guest = access.is_guest(caller)
+        self._levels = access.OPEN & access.shared_with(caller)
 
     def includes(self, event: StoredEvent) -> bool:
         """Whether the caller sees it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from actors import access
 from actors.events import (
     AlertsReceived,
     AlertsResolved,
@@ -89,7 +90,8 @@ def describe(payload: Payload) -> str:
         case TaskCreated():
             return f"Task {_verb(payload)}: {payload.name}"
         case KnowledgeCreated():
-            return f"Knowledge {_verb(payload)}: {payload.title}"
+            title = f": {payload.title}" if payload.access_level in access.OPEN else ""
+            return f"Knowledge {_verb(payload)}{title}"
         case _:
             return _verb(payload).capitalize()
 

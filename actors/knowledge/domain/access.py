@@ -1,19 +1,11 @@
 """Who may read and change what. What one may not read is not there: `NotFound`, not a refusal."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
+from actors.access import shared_with
 from actors.errors import NotAuthorized, NotFound
 from actors.knowledge.messages import AccessLevel, Entity, EntityStatus
 from actors.runtime.message import Caller, Permission
-
-_OPEN_TO: Mapping[bool, frozenset[AccessLevel]] = MappingProxyType(
-    {
-        True: frozenset({AccessLevel.PUBLIC}),
-        False: frozenset({AccessLevel.PUBLIC, AccessLevel.PROTECTED}),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +22,9 @@ class Sight:
 
 def sight(caller: Caller) -> Sight:
     """A guest, who holds nothing but ``read``, sees what is public; an admin sees everything."""
-    if caller.may(Permission.ADMIN):
-        levels = frozenset(AccessLevel)
-    else:
-        levels = _OPEN_TO[caller.permissions <= {Permission.READ}]
-    return Sight(levels=levels, principal_id=caller.principal_id)
+    return Sight(
+        levels=frozenset(map(AccessLevel, shared_with(caller))), principal_id=caller.principal_id
+    )
 
 
 def listable(statuses: frozenset[EntityStatus], caller: Caller) -> frozenset[EntityStatus]:

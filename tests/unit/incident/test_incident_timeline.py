@@ -104,6 +104,18 @@ _ALERTS = tuple(
             ),
             "Knowledge created: Slow",
         ),
+        (
+            KnowledgeCreated(
+                entity_id="k",
+                title="Slow",
+                content="",
+                summary="",
+                status="",
+                category_id="",
+                access_level="private",
+            ),
+            "Knowledge created",
+        ),
         (TaskDeleted(task_id="t"), "Deleted"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Payload) else "",

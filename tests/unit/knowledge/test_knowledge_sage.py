@@ -177,6 +177,8 @@ async def test_a_version_that_was_private_stays_so(pool: LocalPool) -> None:
     assert (await read(pool, entity.entity_id, by=guest)).version == 2
     with pytest.raises(NotFound):
         await read(pool, entity.entity_id, 1, by=guest)
+    page = await pool.ask(ListVersions(context=guest, entity_id=entity.entity_id))
+    assert [version.version for version in page.versions] == [2]
 
 
 async def test_a_guild_uses_the_categories_it_added(pool: LocalPool) -> None:
