@@ -1,11 +1,18 @@
 """Dead letters and replays on PostgreSQL."""
 
+from dataclasses import replace
 from typing import TypeAlias
 
 import asyncpg
 import pytest
 
-from actors.bus.messages import CancelReplay, NewEvent
+from actors.bus.messages import (
+    CancelReplay,
+    DiscardDeadLetters,
+    ListDeadLetters,
+    NewEvent,
+    RedriveDeadLetters,
+)
 from actors.bus.postgres.letters import PostgresDeadLetterStore
 from actors.bus.postgres.publishing import PostgresPublishingStore
 from actors.bus.postgres.reading import PostgresReadingStore
@@ -13,7 +20,14 @@ from actors.bus.postgres.replays import PostgresReplayStore
 from actors.bus.postgres.subscriptions import PostgresSubscriptionStore
 from actors.events import StoredEvent
 from actors.storage.database import Database
-from tests.fixtures.bus_builders import GUILD, context, key, new_event, new_subscription
+from tests.fixtures.bus_builders import (
+    GUILD,
+    OTHER_GUILD,
+    context,
+    key,
+    new_event,
+    new_subscription,
+)
 from tests.fixtures.bus_contract import (
     DeadLetterStoreContract,
     Die,
@@ -96,6 +110,29 @@ async def test_a_letter_whose_event_cannot_be_read_is_listed_without_it(
     )
 
     assert [letter.event for letter in await listed(letters)] == [None, None]
+
+
+async def test_letters_are_neither_shown_to_another_guild_nor_marked_by_it(
+    letters: PostgresDeadLetterStore, die: Die
+) -> None:
+    event = await die("orders", new_event())
+    named, theirs = [event.event_id], context(OTHER_GUILD)
+    redrive = RedriveDeadLetters(
+        context=theirs, command_id=key(), subscription="orders", event_ids=tuple(named)
+    )
+    discard = DiscardDeadLetters(
+        context=theirs, command_id=key(), subscription="orders", event_ids=tuple(named)
+    )
+
+    page = await letters.page(ListDeadLetters(context=theirs, states=("waiting", "requested")))
+    marked = (
+        await letters.redrive("orders", named, 10, cause=redrive),
+        await letters.redrive("orders", [], 10, cause=replace(redrive, command_id=key())),
+        await letters.discard("orders", named, cause=discard),
+    )
+
+    assert (page.dead_letters, marked) == ((), (0, 0, 0))
+    assert [letter.state for letter in await listed(letters)] == ["waiting"]
 
 
 async def test_a_cancelled_replay_takes_its_waiting_lines_along(
