@@ -34,9 +34,13 @@ class Log(Protocol):
         ...
 
     async def mentions(
-        self, frontier: Frontier, types: Collection[str], limit: int
+        self,
+        frontier: Frontier,
+        types: Collection[str],
+        limit: int,
+        closing: Collection[str] = (),
     ) -> Sequence[Mention]:
-        """The events of these types that the frontier does not cover."""
+        """The events of these types that the frontier does not cover; see `unread.mentions`."""
         ...
 
     async def end(self) -> Position:

@@ -206,7 +206,10 @@ class Library:
             raise TooMany("what the projection has missed")
         gone: defaultdict[GuildId, set[str]] = defaultdict(set)
         for one in await self._log.mentions(
-            self._frontier, projection.REMOVALS, self._settings.max_removals
+            self._frontier,
+            projection.REMOVALS,
+            self._settings.max_removals,
+            projection.CLOSINGS,
         ):
             if not self._out_of_turn.took_out(one.position):
                 gone[one.guild_id].add(projection.source_id_of(one.aggregate_id))

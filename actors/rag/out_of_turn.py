@@ -90,8 +90,6 @@ class OutOfTurn:
         start = self._frontiers.get(guild_id, tail)
         page = await self._log.ahead(guild_id, start, self._settings.tail_batch)
         await self._apply(guild_id, page.events)
-        self._removed.update(
-            event.position for event in page.events if event.type in projection.REMOVALS
-        )
+        self._removed.update(event.position for event in page.events if projection.leaves(event))
         self._frontiers[guild_id] = page.frontier
         return page.full

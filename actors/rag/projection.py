@@ -17,6 +17,9 @@ _ALERT_LINES = 50
 REMOVALS = ("sage.rag.document.deleted", "sage.knowledge.deleted", "sage.task.deleted")
 """Types of the events by which a source leaves every search."""
 
+CLOSINGS = ("sage.knowledge.updated",)
+"""Types of those by which it may, where the access level that they bear is not open."""
+
 _INDEX_ENTRY = "/index"
 
 
@@ -28,6 +31,14 @@ def index_entry(source_id: str) -> str:
 def source_id_of(aggregate_id: str) -> str:
     """The source that an event of it, or of its passages, is about."""
     return aggregate_id.removesuffix(_INDEX_ENTRY)
+
+
+def leaves(event: StoredEvent) -> bool:
+    """Whether a source leaves every search by this event, as far as the event alone says."""
+    if event.type in REMOVALS:
+        return True
+    knowledge = event.payload if isinstance(event.payload, events.KnowledgeUpdated) else None
+    return knowledge is not None and knowledge.access_level not in access.OPEN
 
 
 def project(before: Indexed | None, event: StoredEvent, max_chars: int) -> Indexed | None:

@@ -182,11 +182,15 @@ class LogReader:
         return Page(events, unreadable, end, full=len(rows) == limit)
 
     async def mentions(
-        self, frontier: Frontier, types: Collection[str], limit: int
+        self,
+        frontier: Frontier,
+        types: Collection[str],
+        limit: int,
+        closing: Collection[str] = (),
     ) -> list[Mention]:
         """See `unread.mentions`."""
         async with self._database.statements() as tx:
-            return await unread.mentions(tx, frontier, types, limit)
+            return await unread.mentions(tx, frontier, types, limit, closing)
 
     async def read(self, after: Position, limit: int) -> list[StoredEvent]:
         """The next events behind ``after``, oldest first, at most ``limit``.

@@ -3,25 +3,30 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from actors import access
 from actors.errors import DependencyUnavailable
 from actors.runtime.message import GuildId, Position
 from actors.storage.database import Transaction
 from actors.storage.frontier import Frontier
 
+_WANTED = """
+(events.type = ANY($3) OR events.type = ANY($7) AND events.data->>'access_level' <> ALL($8))
+"""
+
 # What the holes have come to hold, and what is above them: what was read stays unread.
-_OF_TYPES = """
+_OF_TYPES = f"""
 SELECT guild_id, aggregate_id, xid::text AS xid, seq FROM (
     (SELECT events.* FROM unnest($5::text[], $6::bigint[]) AS hole(xid, seq)
      JOIN events ON events.xid = hole.xid::xid8 AND events.seq > hole.seq
-     WHERE events.type = ANY($3)
+     WHERE {_WANTED}
      ORDER BY events.xid, events.seq LIMIT $4)
     UNION ALL
-    (SELECT * FROM events WHERE (xid, seq) > ($1::text::xid8, $2) AND type = ANY($3)
+    (SELECT * FROM events WHERE (xid, seq) > ($1::text::xid8, $2) AND {_WANTED}
      ORDER BY events.xid, events.seq LIMIT $4)
 ) AS events
 ORDER BY events.xid, events.seq
 LIMIT $4
-"""
+"""  # noqa: S608  # constants only
 
 
 class TooMany(DependencyUnavailable):
@@ -38,7 +43,11 @@ class Mention:
 
 
 async def mentions(
-    tx: Transaction, frontier: Frontier, types: Collection[str], limit: int
+    tx: Transaction,
+    frontier: Frontier,
+    types: Collection[str],
+    limit: int,
+    closing: Collection[str] = (),
 ) -> list[Mention]:
     """The events of these types that are committed and that the frontier does not cover.
 
@@ -47,6 +56,7 @@ async def mentions(
         frontier: what the reader has read.
         types: full names.
         limit: lines of the log that are looked at.
+        closing: further types; of these only what bears an access level that is not open.
 
     Raises:
         TooMany: the limit was reached, so there may be more.
@@ -60,6 +70,8 @@ async def mentions(
         limit,
         [str(hole.xid) for hole in holes],
         [hole.seq for hole in holes],
+        list(closing),
+        sorted(access.OPEN),
     )
     if len(rows) == limit:
         raise TooMany("what the reader has missed")

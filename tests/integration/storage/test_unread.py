@@ -3,12 +3,13 @@
 import asyncpg
 import pytest
 
-from actors.storage import unread
+from actors.events import KnowledgeUpdated
+from actors.storage import outbox, unread
 from actors.storage.frontier import Frontier
 from actors.storage.log import BEGINNING, LogReader
 from actors.storage.unread import TooMany
 from tests.fixtures.services import PreparedDatabase
-from tests.fixtures.storage import append, new_guild, opened
+from tests.fixtures.storage import append, new_guild, note, opened
 
 pytestmark = pytest.mark.integration
 
@@ -41,6 +42,43 @@ async def test_what_was_read_behind_a_hole_is_not_looked_at_again(
     assert [event.aggregate_id for event in ahead.events] == ["inc_slow", "inc_slow"]
     assert (ahead.full, ahead.frontier.holes) == (False, ())
     assert all(ahead.frontier.covers(one.position) for one in mentioned)
+
+
+async def test_a_change_is_mentioned_where_it_closes_what_was_open(
+    fresh_database: PreparedDatabase,
+) -> None:
+    guild = await new_guild(fresh_database)
+    kind = KnowledgeUpdated.type
+    async with opened(fresh_database.app_url) as app, opened(fresh_database.log_url) as across:
+        reader = LogReader(across)
+        async with app.transaction(guild) as tx:
+            for level in ("public", "protected", "private", "restricted"):
+                await outbox.append(
+                    tx,
+                    cause=note(guild),
+                    aggregate_id=f"know_{level}",
+                    version_before=0,
+                    payloads=[knowledge(level)],
+                )
+
+        closed = await reader.mentions(Frontier.at(BEGINNING), [], 9, [kind])
+        every = await reader.mentions(Frontier.at(BEGINNING), [kind], 9)
+
+    assert [one.aggregate_id for one in closed] == ["know_private", "know_restricted"]
+    assert len(every) == 4
+
+
+def knowledge(access_level: str) -> KnowledgeUpdated:
+    """Something learned, of this level."""
+    return KnowledgeUpdated(
+        entity_id="know_1",
+        title="t",
+        content="c",
+        summary="",
+        status="active",
+        category_id="general",
+        access_level=access_level,
+    )
 
 
 async def test_a_guild_is_read_ahead_page_by_page_and_nothing_twice(
@@ -79,7 +117,15 @@ async def test_what_is_asked_by_every_search_uses_the_index(
 
     connection = await asyncpg.connect(fresh_database.log_url)
     rows = await connection.fetch(
-        f"EXPLAIN {unread._OF_TYPES}", "1000000", 0, ["sage.task.deleted"], 100, ["1", "2"], [0, 3]
+        f"EXPLAIN {unread._OF_TYPES}",
+        "1000000",
+        0,
+        ["sage.task.deleted"],
+        100,
+        ["1", "2"],
+        [0, 3],
+        ["sage.knowledge.updated"],
+        ["public"],
     )
     await connection.close()
 

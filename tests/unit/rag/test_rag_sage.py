@@ -1,7 +1,7 @@
 """The RAG sage on its in-memory store: documents in, hits and dossiers out."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from actors.errors import (
     ValidationError,
     VersionConflict,
 )
-from actors.events import CustomEvent
+from actors.events import CustomEvent, KnowledgeUpdated
 from actors.rag.backlog import Backlog
 from actors.rag.finder import Finder
 from actors.rag.library import Library
@@ -308,6 +308,24 @@ async def test_without_the_log_a_search_says_that_it_may_be_stale(rag: Rag) -> N
     assert hits.hits
     assert evidence.runbooks
     assert (hits.stale, evidence.stale, answer.stale) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("access_level", "found"), [("protected", 1), ("private", 0), ("restricted", 0)]
+)
+async def test_knowledge_that_was_closed_is_hidden_before_the_index_has_read_of_it(
+    rag: Rag, access_level: str, found: int
+) -> None:
+    await rag.pool.ask(delivery(event(review(), "know_1", 1)))
+    await rag.settle()
+    closed = KnowledgeUpdated(**asdict(review(access_level=access_level)))
+    rag.log.append(GUILD, "know_1", 2, closed)
+
+    hits = (await rag.pool.ask(search("rotation upgrade", mode=SearchMode.LEXICAL))).hits
+    answer = await rag.pool.ask(Ask(context=context(), question="Why was log rotation off?"))
+
+    assert len(hits) == found
+    assert len({hit.id for hit in answer.retrieved}) == found
 
 
 async def test_an_index_that_has_missed_too_many_removals_says_so(rag: Rag) -> None:
