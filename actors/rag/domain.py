@@ -13,7 +13,13 @@ from actors.errors import ValidationError, VersionConflict
 from actors.events import DocumentDeleted, DocumentIndexed, SourceType
 from actors.index.passage import Passage, Source, Vector
 from actors.rag import given, passages
-from actors.rag.messages import Document, GivenVector, StoredDocument, StoreDocument
+from actors.rag.messages import (
+    Document,
+    DocumentAccess,
+    GivenVector,
+    StoredDocument,
+    StoreDocument,
+)
 
 MAX_TITLE = 500
 MAX_TAGS = 10
@@ -165,6 +171,7 @@ def store(
         created_at=present.created_at if present else now,
         updated_at=now,
         vector_sha256=given.digest(command.vector),
+        access_level=_access_level(present, command),
     )
 
 
@@ -197,6 +204,7 @@ def source_of(document: Document) -> Indexed:
         labels=document.labels,
         urls=(document.source_url,) if document.source_url else (),
         removed=document.status == "deleted",
+        access=document.access_level,
         changed_at=document.updated_at,
     )
 
@@ -318,7 +326,14 @@ def _says_the_same(present: Document, command: StoreDocument) -> bool:
         and dict(present.labels) == dict(command.labels)
         and dict(present.metadata) == dict(command.metadata)
         and present.vector_sha256 == given.digest(command.vector)
+        and present.access_level == _access_level(present, command)
     )
+
+
+def _access_level(present: Document | None, command: StoreDocument) -> DocumentAccess:
+    if command.access_level is not None:
+        return command.access_level
+    return "public" if present is None else present.access_level
 
 
 def _check_fields(command: StoreDocument) -> None:

@@ -15,6 +15,7 @@ from actors.runtime.message import Command, Outcome, Position, Query
 
 Scores = npt.NDArray[np.float32]
 ContentType = Literal["text/markdown", "text/plain"]
+DocumentAccess = Literal["public", "protected"]
 
 
 class SearchMode(enum.StrEnum):
@@ -74,6 +75,8 @@ class StoreDocument(Command[StoredDocument]):
         labels: labels of the alerts that it explains.
         vector: of the whole content, which is then kept as one passage and never embedded;
             searchable by meaning as soon as by words.
+        access_level: who may read it, everybody of the guild or everybody but guests; None: as
+            before, at first everybody.
     """
 
     recalls: ClassVar[bool] = True
@@ -89,6 +92,7 @@ class StoreDocument(Command[StoredDocument]):
     labels: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     vector: GivenVector | None = None
+    access_level: DocumentAccess | None = None
 
     @property
     def key(self) -> str | None:
@@ -138,11 +142,12 @@ class Document:
     created_at: datetime
     updated_at: datetime
     vector_sha256: str | None = None
+    access_level: DocumentAccess = "public"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetDocument(Query[Document]):
-    """One document as it is, or as it was at ``version``."""
+    """One document as it is, or as it was at ``version``; both must be open to the caller."""
 
     document_id: str
     version: int | None = None

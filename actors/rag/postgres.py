@@ -354,4 +354,5 @@ def _document(row: asyncpg.Record) -> Document:
         created_at=row["created_at"],
         updated_at=row["stored_at"],
         vector_sha256=row["vector_sha256"],
+        access_level=row["access_level"],
     )

@@ -1,8 +1,8 @@
 """The RAG sage: keeps documents, hears of everything else, and finds."""
 
-from actors import clock
+from actors import access, clock
 from actors.embedding.identity import SHIPPED, ModelIdentity
-from actors.errors import ValidationError
+from actors.errors import NotFound, ValidationError
 from actors.events import DeliverEvent
 from actors.rag import domain, projection
 from actors.rag.feedback import outcomes
@@ -92,13 +92,19 @@ class RagSage:
         """One document, also a deleted one: citations stay good.
 
         Raises:
-            NotFound: there is none, or it never came to that version.
+            NotFound: there is none that the caller may read, or it never came to that version.
         """
         if query.version is not None and not 1 <= query.version < 1 << 31:
             raise ValidationError("version", "out of range")
-        return await self._store.document(
-            query.context.caller.guild_id, query.document_id, query.version
-        )
+        caller = query.context.caller
+        found = await self._store.document(caller.guild_id, query.document_id)
+        levels = {found.access_level}
+        if query.version is not None:
+            found = await self._store.document(caller.guild_id, query.document_id, query.version)
+            levels.add(found.access_level)
+        if not levels <= access.shared_with(caller):
+            raise NotFound("document", query.document_id)
+        return found
 
     async def delete_document(self, command: DeleteDocument) -> None:
         """Takes a document out of every search; a repeat does nothing.

@@ -5,7 +5,7 @@ from actors.storage.database import AS_GUILD
 DOCUMENT = """
 SELECT d.document_id, d.external_id, d.created_at, v.version, v.title, v.content, v.content_type,
        v.content_sha256, v.source_url, v.kind, v.tags, v.alert_names, v.labels, v.metadata,
-       v.stored_at, v.vector_sha256,
+       v.stored_at, v.vector_sha256, v.access_level,
        CASE WHEN v.version < d.version THEN 'active' ELSE d.status END AS status
 FROM documents d JOIN document_versions v USING (guild_id, document_id)
 WHERE d.guild_id = $1
@@ -87,9 +87,9 @@ WITH given AS MATERIALIZED (
 ), versions AS (
     INSERT INTO document_versions (guild_id, document_id, version, title, content, content_type,
                                    content_sha256, source_url, kind, tags, alert_names, labels,
-                                   metadata, stored_at, vector_sha256)
+                                   metadata, stored_at, vector_sha256, access_level)
     SELECT $1, document_id, version, title, content, content_type, content_sha256, source_url, kind,
-           tags, alert_names, labels, metadata, updated_at, vector_sha256
+           tags, alert_names, labels, metadata, updated_at, vector_sha256, access_level
     FROM given JOIN won USING (document_id)
 ), found AS (
     {_PUT_SOURCES}

@@ -10,6 +10,7 @@ from actors.rag.messages import (
     Answer,
     Ask,
     ContentType,
+    DocumentAccess,
     Filters,
     GiveFeedback,
     GivenVector,
@@ -73,6 +74,7 @@ class DocumentIn(Strict):
     labels: Labels = Field(default_factory=dict)
     metadata: _Metadata = Field(default_factory=dict)
     vector: VectorIn | None = None
+    access_level: DocumentAccess | None = None
 
     model_config = ConfigDict(
         json_schema_extra=example(
@@ -98,6 +100,7 @@ class DocumentIn(Strict):
             labels=self.labels,
             metadata=self.metadata,
             vector=None if self.vector is None else self.vector.to_vector(),
+            access_level=self.access_level,
         )
 
     @property
@@ -172,6 +175,7 @@ class DocumentView(View):
     alert_names: tuple[str, ...]
     labels: dict[str, str]
     metadata: dict[str, Any]
+    access_level: DocumentAccess
     status: Literal["active", "deleted"]
     created_at: Shown
     updated_at: Shown

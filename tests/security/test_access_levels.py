@@ -239,3 +239,41 @@ async def test_incidents_and_tasks_are_there_for_everybody_but_guests(
         shown = [one.status_code for one in found]
         assert shown == [404 if path.endswith("/dossier") else 200 for path in paths]
         assert all(MARK in one.text for one in lists)
+
+
+@pytest.mark.parametrize("role", HOLDS)
+@pytest.mark.parametrize("level", ["public", "protected"])
+async def test_a_document_is_read_by_whom_it_is_open_to(
+    written: Written, role: str, level: str
+) -> None:
+    app, name = written.guild.app, f"{role}/{level}"
+    async with client_of(app, principal="owner") as owner:
+        document = {"content": f"# {name}", "external_id": name, "access_level": level}
+        stored = await owner.post("/api/v1/rag/documents", json=document, headers=key())
+        url = f"/api/v1/rag/documents/{stored.json()['document_id']}"
+
+    async with client_of(app, HOLDS[role], principal="somebody") as client:
+        found = [await client.get(url), await client.get(url, params={"version": 1})]
+        missing = await client.get(f"/api/v1/rag/documents/doc_{'0' * 26}")
+
+    seen = level in OPEN[role]
+    assert [one.status_code for one in found] == [200 if seen else 404] * 2
+    assert seen or [body_of(one) for one in found] == [body_of(missing)] * 2
+
+
+async def test_a_version_that_was_protected_stays_so_and_hides_what_a_guest_may_not_see(
+    written: Written,
+) -> None:
+    app, document = written.guild.app, {"external_id": "turned", "access_level": "protected"}
+    async with client_of(app, principal="owner") as owner:
+        for body in ({"content": "one"}, {"content": "two"}, {"access_level": "public"}):
+            sent = {"content": "three"} | document | body
+            stored = await owner.post("/api/v1/rag/documents", json=sent, headers=key())
+    url = f"/api/v1/rag/documents/{stored.json()['document_id']}"
+
+    async with client_of(app, HOLDS["guest"]) as guest:
+        newest = await guest.get(url)
+        earlier = [await guest.get(url, params={"version": number}) for number in (1, 2)]
+
+    assert (newest.status_code, newest.json()["version"]) == (200, 3)
+    assert [one.status_code for one in earlier] == [404, 404]
