@@ -80,6 +80,9 @@ def ray_environment(
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,
         "RAY_USAGE_STATS_ENABLED": "0",
+        # uvicorn believes X-Forwarded-For of whoever comes from 127.0.0.1, which is HAProxy, which
+        # passes on what the client wrote. `gateway.trusted_proxies` says whom to believe.
+        "FORWARDED_ALLOW_IPS": "",
         "RAY_worker_niceness": "0",
         "RAY_kill_worker_timeout_milliseconds": "1000",  # a stopped member is replaced sooner
         "RAY_timeout_ms_task_wait_for_death_info": "50",  # these two: a caller hears of a member's

@@ -1,6 +1,11 @@
 """The command line and the environment of Ray's head."""
 
 from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from cluster.environment import Addresses, worker_environment
 from cluster.ports import Ports
@@ -54,6 +59,25 @@ def test_authentication_is_set_explicitly() -> None:
 
     assert environment["RAY_AUTH_MODE"] == "token"
     assert environment["RAY_AUTH_TOKEN"] == "token"
+
+
+async def test_no_server_believes_what_a_client_says_of_its_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["client"])
+
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", workers({})["FORWARDED_ALLOW_IPS"])
+    server = ProxyHeadersMiddleware(app, uvicorn.Config(app).forwarded_allow_ips)
+    nothing: Any = None
+    claims = [(b"x-forwarded-for", b"203.0.113.7")]
+    scope: Any = {"type": "http", "client": ("127.0.0.1", 1), "headers": claims}
+
+    await server(scope, nothing, nothing)
+
+    assert seen == [("127.0.0.1", 1)]
 
 
 def test_the_longest_socket_path_fits() -> None:
