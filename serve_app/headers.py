@@ -19,7 +19,10 @@ _ALWAYS: Headers = [
 ]
 _UNLESS_SAID: Headers = [
     (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    ),
 ]
 _MAY_SEND = (
     "Authorization, Content-Type, Guild-Position, Idempotency-Key, If-Match, If-None-Match,"

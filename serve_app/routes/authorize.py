@@ -66,9 +66,10 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Elders Guild</title></head><body>
 <h1>Sign in to Elders Guild</h1>
 <p>The program <strong>{client}</strong> asks to act for you: <strong>{scope}</strong>.
-Afterwards you are sent to <strong>{target}</strong>.</p>
+Afterwards you are sent to <strong>{target}</strong>. It may act until you sign out of it, or for
+{days} days at most.</p>
 <p role="alert">{message}</p>
-<form method="post" action="/oauth/authorize" autocomplete="off">
+<form method="post" action="/oauth/authorize">
 {hidden}
 <p><label>Login <input name="login" maxlength="128" required></label></p>
 <p><label>Password <input name="password" type="password" maxlength="256" required></label></p>
@@ -104,7 +105,7 @@ async def ask(call: Current, request: Request) -> Response:
     asked = await _asked(call, request.scope["query_string"])
     if asked.wrong:
         return _sent_back(call, asked, error=asked.wrong)
-    return _page(asked, 200, "")
+    return _page(call, asked, 200, "")
 
 
 @router.post(
@@ -128,7 +129,7 @@ async def decide(call: Current, request: Request) -> Response:
     except Problem as problem:
         if problem.status not in (401, 429):
             raise
-        answer = _page(asked, problem.status, problem.detail)
+        answer = _page(call, asked, problem.status, problem.detail)
         answer.headers.update(problem.headers)
         return answer
     code = opaque.new_secret()
@@ -202,7 +203,8 @@ def _sent_back(call: Call, asked: Asked, **said: str) -> Response:
     return Response(status_code=303, headers={"Location": location, **_headers(asked)})
 
 
-def _page(asked: Asked, status: int, message: str) -> Response:
+def _page(call: Call, asked: Asked, status: int, message: str) -> Response:
+    days = round(call.gateway.settings.identity.session_s / 86_400)
     hidden = "\n".join(
         f'<input type="hidden" name="{name}" value="{html.escape(asked.form[name])}">'
         for name in _KEPT
@@ -214,6 +216,7 @@ def _page(asked: Asked, status: int, message: str) -> Response:
         scope=html.escape(", ".join(scopes)),
         target=html.escape(_origin(asked.redirect_uri)),
         message=html.escape(message),
+        days=days,
         hidden=hidden,
     )
     return Response(page, status, _headers(asked), "text/html; charset=utf-8")

@@ -60,6 +60,15 @@ async def test_the_page_has_no_script_and_may_send_to_the_client_only(
     assert "set-cookie" not in answer.headers
 
 
+async def test_the_page_says_how_long_it_lasts_and_lets_passwords_be_filled_in(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/oauth/authorize", params=asked(scope="read"))
+
+    assert "30 days at most" in answer.text
+    assert "autocomplete" not in answer.text
+
+
 async def test_the_form_of_the_page_leads_to_tokens(client: httpx.AsyncClient) -> None:
     page = await client.get("/oauth/authorize", params=asked(scope="read"))
     hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))

@@ -7,6 +7,7 @@ from pydantic import SecretStr, ValidationError
 
 from actors.settings import Environment, GatewaySettings, GuildSettings
 from tests.fixtures.gateway import SECRET, app_over, client_of, settings
+from tests.fixtures.storage import SECRET_KEY
 
 NOOP = "/api/v1/noop"
 PAGE = "https://console.example"
@@ -19,7 +20,7 @@ def production(**changed: object) -> FastAPI:
     secret = SecretStr(SECRET)
     fields = {"database_url": secret, "log_database_url": secret, "redis_url": secret}
     config = GuildSettings.model_validate(
-        {"env": Environment.PRODUCTION, "jwt_secret": SECRET, "secret_key": SECRET}
+        {"env": Environment.PRODUCTION, "jwt_secret": SECRET, "secret_key": SECRET_KEY}
         | fields
         | changed
     )
@@ -33,7 +34,8 @@ async def test_every_answer_tells_browsers_to_keep_their_hands_off(url: str) -> 
 
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
-    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    policy = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+    assert headers["content-security-policy"] == policy
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert headers.get_list("cache-control") == ["no-store"]
     assert "strict-transport-security" not in headers
