@@ -12,7 +12,7 @@ import psutil
 from cluster.diagnosis import Door
 
 _TIMEOUT_S = 2.0
-_NO_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nobody binds
+_NO_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nosec B104  # nobody binds
 _PROGRAMS = {
     "postgres": "PostgreSQL",
     "valkey-server": "Valkey",
