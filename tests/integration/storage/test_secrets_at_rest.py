@@ -42,9 +42,14 @@ SUBJECTS = 10_000
 ROTATED_WITHIN_S = 30.0
 
 SEALED = {("subject_keys", "wrapped_key"), ("digest_keys", "wrapped_key")}
-HASHED = {("principals", "secret_hash")}
+HASHED = {
+    ("principals", "secret_hash"),
+    ("refresh_tokens", "digest"),
+    ("authorization_codes", "digest"),
+}
 NO_SECRETS = {
     ("chunks", "embedded_text"),  # a digest
+    ("rag_feedback", "query_sha256"),
     ("incidents", "correlation_key"),  # what groups alerts
     ("events", "sealed_for"),  # a digest
     ("schema_migrations", "digest"),
