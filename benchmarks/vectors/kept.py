@@ -64,7 +64,8 @@ def load(data: Path, documents: int = DOCUMENTS, cache: Path = CACHE) -> Sentenc
         raise ValueError(f"{len(texts)} sentences are kept, {end} are needed")
     rows = np.memmap(folder / _VECTORS, np.float32, "r", shape=(end, DIMENSION))
     return Sentences(
-        texts=texts[QUERIES:end],
+        # Two sentences quote a NUL, which no contender but one stores.
+        texts=[text.replace("\0", " ") for text in texts[QUERIES:end]],
         vectors=np.asarray(rows[QUERIES:end]),
         tags=tags(documents),
         queries=np.asarray(rows[:QUERIES]),
