@@ -7,19 +7,9 @@ CREATE TABLE guild_models (
     switched_at timestamptz
 );
 
--- A standing query is compared only with events of its own model; without one it is embedded again.
--- Where all vectors that there are come from one model, those of the queries do, too.
-ALTER TABLE chunks NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE subscriptions NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE subscriptions ALTER COLUMN meaning TYPE vector;
-ALTER TABLE subscriptions ADD COLUMN meaning_model text;
-UPDATE subscriptions SET meaning_model = used.model_id
-FROM (SELECT min(model_id) AS model_id FROM chunks HAVING count(DISTINCT model_id) = 1) AS used
-WHERE meaning IS NOT NULL;
-ALTER TABLE subscriptions FORCE ROW LEVEL SECURITY;
-
 -- Vectors of a second model, where somebody changed the setting: the model of most of them stays,
 -- the others are made again.
+ALTER TABLE chunks NO FORCE ROW LEVEL SECURITY;
 INSERT INTO guild_models (guild_id, model_id, dimension)
 SELECT DISTINCT ON (guild_id) guild_id, model_id, dimension
 FROM (SELECT guild_id, model_id, vector_dims(embedding) AS dimension, count(*) AS vectors
@@ -60,3 +50,7 @@ CREATE TABLE next_vectors (
     CHECK (vector_dims(embedding) = dimension)
 );
 CALL guild_protect('next_vectors');
+
+-- A standing query is compared only with events of its own model; without one it is embedded again.
+ALTER TABLE subscriptions ALTER COLUMN meaning TYPE vector;
+ALTER TABLE subscriptions ADD COLUMN meaning_model text;

@@ -184,7 +184,8 @@ async def test_sources_that_are_there_get_the_access_and_the_time_of_their_versi
     for task, version in [("task_1", 1), ("task_2", 2)]:
         await admin.execute(_TASK, task, version)
 
-    await owner.execute(_FILES[8].sql)
+    for migration in _FILES[8:]:
+        await owner.execute(migration.sql)
 
     rows = await admin.fetch(
         "SELECT source_id, access_level, changed_at::date::text, changed_at > now() - interval '1d'"
@@ -199,49 +200,6 @@ async def test_sources_that_are_there_get_the_access_and_the_time_of_their_versi
         ("task_1", "public", "2023-01-01"),
     ]
     assert rows[4][3], "a task that is ahead of search changes at its next event"
-
-
-@pytest.mark.parametrize(
-    ("models", "expected"), [(["one"], "one"), (["one", "other"], None), ([], None)]
-)
-async def test_a_meaning_is_of_the_only_model_that_made_vectors(
-    postgres_server: PostgresServer,
-    empty_database: str,
-    models: list[str],
-    expected: str | None,
-) -> None:
-    owner = await asyncpg.connect(empty_database)
-    for migration in _FILES[:10]:
-        await owner.execute(migration.sql)
-    admin = await asyncpg.connect(postgres_server.admin_url.rpartition("/")[0] + "/empty")
-    await admin.execute("INSERT INTO guilds (guild_id, name) VALUES ('gld_1', 'one')")
-    await admin.execute("SET session_replication_role = replica")  # without a source
-    vector = str([1] * 384)
-    for number, model in enumerate(models):
-        await admin.execute(
-            "INSERT INTO chunks (guild_id, chunk_id, source_id, position, heading, body,"
-            " char_start, char_end, embedded_text, embedding, model_id)"
-            " VALUES ('gld_1', $1, 'src', $2, '', 'b', 0, 1, '', $3::text::vector, $4)",
-            f"chk_{number}",
-            number,
-            vector,
-            model,
-        )
-    for name, meaning in [("by meaning", vector), ("plain", None)]:
-        await admin.execute(
-            "INSERT INTO subscriptions (guild_id, name, subscription_id, filter, meaning, sink,"
-            " delivery, origin_xid, origin_seq, created_by)"
-            " VALUES ('gld_1', $1, $1, '{}', $2::text::vector, '{}', '{}', '0', 0, 'p')",
-            name,
-            meaning,
-        )
-
-    await owner.execute(_FILES[10].sql)
-
-    rows = await admin.fetch("SELECT name, meaning_model FROM subscriptions ORDER BY name")
-    await admin.close()
-    await owner.close()
-    assert [tuple(row) for row in rows] == [("by meaning", expected), ("plain", None)]
 
 
 async def test_vectors_of_a_second_model_are_made_again_and_no_other_row_changes(
