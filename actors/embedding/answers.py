@@ -51,9 +51,10 @@ def _in_order(data: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _vector(embedding: object, dimension: int) -> Vectors:
-    if isinstance(embedding, list) and len(embedding) != dimension:
-        raise BadAnswer(f"a vector of dimension {len(embedding)} where {dimension} is set")
     try:
-        return floats.unit(floats.float32(embedding), dimension)
+        vector = floats.unit(floats.float32(embedding))
     except ValueError as error:
         raise BadAnswer(f"a vector whose numbers {error}") from None
+    if vector.size != dimension:
+        raise BadAnswer(f"a vector of dimension {vector.size} where {dimension} is set")
+    return vector
