@@ -139,11 +139,14 @@ _EVERY = 10
 
 
 def _has_digits(body: bytes, most: int) -> bool:
-    """Whether a number is longer. Every tenth byte tells whether it is worth looking."""
+    """Whether a number is longer. Every tenth byte tells whether it is worth looking.
+
+    A run of digits is looked at from its first one only: from each of them it would be read again.
+    """
     sampled = rb"[0-9]{%d}" % (most // _EVERY)
     if len(body) <= most or re.search(sampled, body[::_EVERY]) is None:
         return False
-    return re.search(rb"[0-9]{%d}" % (most + 1), _STRING.sub(b"", body)) is not None
+    return re.search(rb"(?<![0-9])[0-9]{%d}" % (most + 1), _STRING.sub(b"", body)) is not None
 
 
 def _plainly_unique(body: bytes, value: Any) -> bool:
@@ -241,7 +244,8 @@ def check_headers(headers: Sequence[tuple[bytes, bytes]], most: int, most_bytes:
         Problem: 400 or 431.
     """
     values = b"".join([value for _, value in headers])
-    if len(headers) > most or len(values) > most_bytes:
+    names_bytes = sum(len(name) for name, _ in headers)
+    if len(headers) > most or names_bytes + len(values) > most_bytes:
         raise Problem(431, f"there are more than {most} headers, or {most_bytes} bytes of them")
     if _CONTROL_BYTES.search(values):
         raise Problem(400, "a header has control characters")

@@ -149,6 +149,15 @@ def test_digits_in_a_text_are_no_number_and_many_numbers_are_not_one() -> None:
     assert len(strict.parse_json(json.dumps([7] * 200).encode(), LIMITS)) == 200
 
 
+def test_only_the_first_of_many_digits_begins_a_number() -> None:
+    """Looked at from each of them, a megabyte of long numbers would hold everybody up."""
+    fit = b"1." + b"1" * 307
+
+    assert len(strict.parse_json(b"[" + b",".join([fit] * 20) + b"]", LIMITS)) == 20
+    with pytest.raises(Problem, match="digits"):
+        strict.parse_json(b"[" + b",".join([fit] * 20) + b",1." + b"1" * 309 + b"]", LIMITS)
+
+
 class Pieces:
     """A body that arrives in pieces, and counts how many were taken."""
 
