@@ -82,6 +82,7 @@ class Limiter:
     async def admit(self, caller: Caller) -> Verdict:
         """Counts one request. Waits for the shared count only where the lease is used up."""
         holders = (f"{caller.guild_id}/{caller.principal_id}", str(caller.guild_id))
+        lacking = self._kinds[0]
         for _ in range(_ROUNDS):
             now = self._now()
             served = self._serve(holders, now)
@@ -93,12 +94,13 @@ class Limiter:
                     case Standing.SPENT:
                         return self._refuse(kind, holders, now)
                     case Standing.EMPTY:
+                        lacking = kind
                         empty.append((kind, holder))
                     case Standing.READY:
                         pass
             for kind, holder in empty:
                 await self._draw(kind, holder)
-        return self._refuse(self._kinds[0], holders, self._now())
+        return self._refuse(lacking, holders, self._now())
 
     def _serve(self, holders: tuple[str, str], now: float) -> Verdict | None:
         """The way of nearly every request: both have drawn enough."""

@@ -93,10 +93,6 @@ class Shares:
             return Standing.READY
         return Standing.SPENT if share.spent else Standing.EMPTY
 
-    def take(self, holder: str, now: float) -> None:
-        """One request is served. Only for a holder that is ready."""
-        self._share(holder, now).held -= 1
-
     def draw(self, holder: str, window: int, asked: int, total: int) -> None:
         """The shared count was raised by ``asked`` and now is ``total``.
 
@@ -118,8 +114,7 @@ class Shares:
         granted = min(self.policy.lease, self.policy.alone - share.used_alone)
         share.used_alone += granted
         share.held += granted
-        share.rest = self.policy.alone - share.used_alone
-        share.spent = share.rest == 0
+        share.rest = self.policy.alone - share.used_alone  # more may be had once it is back
 
     def left(self, holder: str, now: float) -> int:
         """How many requests the holder has left, as far as this replica knows."""

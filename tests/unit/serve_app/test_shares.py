@@ -10,6 +10,11 @@ from serve_app.shares import Policy, Shares, Standing
 NOON = 1_800_000_000.0
 
 
+def serve(shares: Shares, holder: str) -> None:
+    """As `Limiter` does it."""
+    shares.share(holder, shares.window(NOON)).held -= 1
+
+
 def policy(**changed: int) -> Policy:
     fields = {"quota": 10, "window_s": 10, "lease": 4, "alone": 3, "holders": 100}
     return Policy(name="principal", **{**fields, **changed})
@@ -27,7 +32,7 @@ def test_a_lease_serves_as_many_requests_as_were_drawn() -> None:
     shares.draw("a", shares.window(NOON), asked=4, total=4)
     for _ in range(4):
         assert shares.standing("a", NOON) is Standing.READY
-        shares.take("a", NOON)
+        serve(shares, "a")
 
     assert shares.standing("a", NOON) is Standing.EMPTY
 
@@ -38,8 +43,8 @@ def test_what_lies_above_the_quota_is_not_granted() -> None:
     shares.draw("a", shares.window(NOON), asked=4, total=12)
 
     assert shares.left("a", NOON) == 2
-    shares.take("a", NOON)
-    shares.take("a", NOON)
+    serve(shares, "a")
+    serve(shares, "a")
     assert shares.standing("a", NOON) is Standing.SPENT
 
 
@@ -68,11 +73,11 @@ def test_alone_a_replica_serves_its_own_part_and_no_more() -> None:
         if shares.standing("a", NOON) is Standing.EMPTY:
             shares.draw_alone("a", NOON)
         if shares.standing("a", NOON) is Standing.READY:
-            shares.take("a", NOON)
+            serve(shares, "a")
             served += 1
 
     assert served == 3
-    assert shares.standing("a", NOON) is Standing.SPENT
+    assert shares.standing("a", NOON) is Standing.EMPTY
 
 
 def test_holders_are_forgotten_by_age_and_never_more_than_the_bound() -> None:
@@ -113,7 +118,7 @@ def test_replicas_together_serve_the_quota_and_hold_back_at_most_their_leases(
             counted[holder] += lease
             shares.draw(holder, shares.window(NOON), lease, counted[holder])
         if shares.standing(holder, NOON) is Standing.READY:
-            shares.take(holder, NOON)
+            serve(shares, holder)
             served[holder] += 1
         else:
             refused[holder] += 1
@@ -122,3 +127,16 @@ def test_replicas_together_serve_the_quota_and_hold_back_at_most_their_leases(
         assert served[holder] <= quota
         if refused[holder]:
             assert served[holder] > quota - 2 * lease - 1
+
+
+def test_what_was_used_alone_does_not_close_the_window_once_the_count_is_back() -> None:
+    shares = Shares(policy(quota=10, lease=4, alone=1))
+    shares.draw_alone("a", NOON)
+    serve(shares, "a")
+    shares.draw_alone("a", NOON)
+
+    alone = shares.standing("a", NOON)
+    shares.draw("a", shares.window(NOON), asked=4, total=4)
+
+    assert alone is Standing.EMPTY
+    assert shares.standing("a", NOON) is Standing.READY
