@@ -117,9 +117,13 @@ class Box:
     async def _ask(self, question: dict[str, Any], blocks: Blocks) -> dict[str, Any]:
         try:
             if self._idle:
-                # It may have died while it was idle: that is not this file's doing.
-                with contextlib.suppress(EOFError, ConnectionError):
-                    return await self._ask_one(self._idle.pop(), question, blocks)
+                process = self._idle.pop()
+                try:
+                    return await self._ask_one(process, question, blocks)
+                except (EOFError, ConnectionError):
+                    if process.has_file:
+                        raise
+                    # It had died while it was idle: that is not this file's doing.
             return await self._ask_one(_Process(), question, blocks)
         except TimeoutError:
             raise ParseProblem(f"takes longer than {self._timeout_s:g} s to read") from None
@@ -161,6 +165,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.answered = 0
+        self.has_file = False
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, memory_bytes: int, cpu_s: float) -> None:
@@ -189,6 +194,7 @@ class _Process:
         if process is None or process.stdin is None or process.stdout is None:
             raise ConnectionError("it was not started")
         pipe, answers = process.stdin, process.stdout
+        self.has_file = False
         block = json.dumps(question).encode()
         while block:
             pipe.write(LENGTH.pack(len(block)))
@@ -198,6 +204,9 @@ class _Process:
         pipe.write(LENGTH.pack(0))
         await pipe.drain()
         (length,) = LENGTH.unpack(await answers.readexactly(LENGTH.size))
+        if not length:
+            self.has_file = True
+            (length,) = LENGTH.unpack(await answers.readexactly(LENGTH.size))
         if length > longest:
             raise ValueError("an answer that nobody can have given")
         self.answered += 1

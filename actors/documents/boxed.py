@@ -1,9 +1,9 @@
 """`python -m actors.documents.boxed`: reads files for a `Box`, in a process that may die.
 
 Frames on standard input and output: four bytes of length, then as many. An empty one says that it
-is ready. A question is JSON, then the blocks of the file, then an empty frame; an answer is JSON.
-It ends with its input, when it has spent its processor time, and after a file that took all its
-memory.
+is ready. A question is JSON, then the blocks of the file, then an empty frame; an answer is an
+empty frame when the file has arrived, then JSON. It ends with its input, when it has spent its
+processor time, and after a file that took all its memory.
 """
 
 import json
@@ -34,7 +34,7 @@ def main() -> None:
     answers.flush()
     while (question := _read(sys.stdin.buffer)) is not None:
         _allow_cpu(cpu_s)
-        answer, last = _answer(json.loads(question), sys.stdin.buffer), False
+        answer, last = _answer(json.loads(question), sys.stdin.buffer, answers), False
         if answer.get("problem") == OUT_OF_MEMORY:
             last = True  # what is left of it is not worth finding out
         frame = json.dumps(answer).encode()
@@ -44,9 +44,12 @@ def main() -> None:
             return
 
 
-def _answer(question: dict[str, Any], stream: BinaryIO) -> dict[str, str]:
+def _answer(question: dict[str, Any], stream: BinaryIO, answers: BinaryIO) -> dict[str, str]:
     try:
-        parsed = parse(_contents(stream), Format(question["format"]), Limits(**question["limits"]))
+        contents = _contents(stream)
+        answers.write(LENGTH.pack(0))
+        answers.flush()
+        parsed = parse(contents, Format(question["format"]), Limits(**question["limits"]))
     except ParseProblem as problem:
         return {"problem": str(problem)}
     except MemoryError:

@@ -20,12 +20,19 @@ pytestmark = pytest.mark.integration
 LIMITS = Limits(max_chars=1_000_000, max_unpacked_bytes=256 << 20, max_parts=1_000)
 
 
-def box(*, memory_mib: int = 1024, timeout_s: float = 60.0, processes: int = 1) -> Box:
+def box(
+    *,
+    memory_mib: int = 1024,
+    timeout_s: float = 60.0,
+    processes: int = 1,
+    cpu_s: float | None = None,
+) -> Box:
     return Box(
         LIMITS,
         processes=processes,
         memory_bytes=memory_mib << 20,
         timeout_s=timeout_s,
+        cpu_s=cpu_s,
         files_each=2,
     )
 
@@ -117,6 +124,24 @@ async def test_a_process_that_died_while_it_was_idle_costs_no_file(tmp_path: Pat
         parsed = await parsers.parse(blocks(second), Format.MARKDOWN)
 
     assert parsed.text == "second"
+
+
+async def test_a_file_that_ends_its_parser_is_not_given_to_another(tmp_path: Path) -> None:
+    small = written(tmp_path, "a.md", b"small")
+    costly = written(tmp_path, "b.html", b"<p>x</p>" * 400_000)  # half a minute's work
+    begun = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal begun
+        begun += 1
+        return blocks(costly)()
+
+    async with box(cpu_s=0.5, memory_mib=4096) as parsers:
+        await parsers.parse(blocks(small), Format.MARKDOWN)
+        with pytest.raises(ParseProblem, match="its parser ended"):
+            await parsers.parse(counted, Format.HTML)
+
+    assert begun == 1
 
 
 async def test_a_page_of_pdf_that_unpacks_without_end_is_refused_within_its_bounds(
