@@ -497,6 +497,7 @@ class UploadSettings(_Section):
     at_once: int = Field(
         default=8, ge=1, description="in memory of one replica; more are answered 503"
     )
+    at_once_each: int = Field(default=4, ge=1, description="of these, for one guild")
     parsers: int = Field(default=2, ge=1, le=64, description="processes of one replica")
     parser_memory_bytes: int = Field(default=256 << 20, ge=128 << 20, description="of each")
     parse_cpu_s: float = Field(default=1.0, gt=0, description="processor time for one file")

@@ -53,7 +53,7 @@ class GuildRoute(APIRoute):
             call = await _admit(request, rule, route)
             request.scope[CALL] = call
             if rule.body is Body.FILE:
-                async with call.gateway.desk.place():
+                async with call.gateway.desk.place(call.caller.guild_id):
                     raw = await _read_file(request, call.gateway.settings.uploads)
                     return await answer(request, call, raw, None)
             if rule.body is Body.NONE:

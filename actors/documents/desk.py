@@ -3,20 +3,21 @@
 import asyncio
 import contextlib
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from actors.documents.box import Box
 from actors.documents.detecting import detect
-from actors.documents.formats import Format
+from actors.documents.formats import title_of
 from actors.documents.parsed import Limits, Parsed, ParseProblem, ParserAway
 from actors.errors import DependencyUnavailable, Overloaded
+from actors.runtime.message import GuildId
 from actors.settings import UploadSettings
 
 _BLOCK = 1 << 20
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
-_MAX_TITLE = 500
 
 
 class Desk:
@@ -37,7 +38,9 @@ class Desk:
         """
         self._settings = settings
         self.taken = 0
+        self._of: Counter[GuildId] = Counter()
         self._filling: asyncio.Task[None] | None = None
+        self._closed = False
         self._box = Box(
             Limits(
                 max_chars=max_chars,
@@ -55,19 +58,24 @@ class Desk:
         )
 
     @contextlib.asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def place(self, guild_id: GuildId) -> AsyncIterator[None]:
         """Held from before a file's first byte is in memory until its text is stored.
 
         Raises:
-            Overloaded: all places are taken.
+            Overloaded: all places are taken, or all that one guild may take.
         """
-        if self.taken >= self._settings.at_once:
-            raise Overloaded(self._settings.retry_after_s, "the desk for files")
+        settings = self._settings
+        if self.taken >= settings.at_once or self._of[guild_id] >= settings.at_once_each:
+            raise Overloaded(settings.retry_after_s, "the desk for files")
         self.taken += 1
+        self._of[guild_id] += 1
         try:
             yield
         finally:
             self.taken -= 1
+            self._of[guild_id] -= 1
+            if not self._of[guild_id]:
+                del self._of[guild_id]
 
     async def read(self, data: bytes, name: str, media_type: str) -> Parsed:
         """The text of a file, with a title.
@@ -83,8 +91,8 @@ class Desk:
                 reason quotes nothing of it.
             DependencyUnavailable: no parser can be started.
         """
+        format_ = detect(data, name, media_type)
         try:
-            format_ = detect(data, name, media_type)
             parsed = await self._box.parse(lambda: _blocks(data), format_)
         except ParserAway as error:
             raise DependencyUnavailable("the parser") from error
@@ -93,13 +101,12 @@ class Desk:
         text = _NOT_TEXT.sub("\ufffd", parsed.text)
         if not text.strip():
             raise ParseProblem("has no text")
-        title = " ".join(_NOT_TEXT.sub("\ufffd", parsed.title).split())[:_MAX_TITLE]
-        if format_ is Format.PDF:
-            title = title or PurePosixPath(name).stem[:_MAX_TITLE]  # its first heading is "Page 1"
-        return replace(parsed, text=text, title=title)
+        fit = replace(parsed, text=text, title=_NOT_TEXT.sub("\ufffd", parsed.title))
+        return replace(fit, title=title_of(fit, format_, PurePosixPath(name).stem))
 
     async def close(self) -> None:
-        """Ends the parsers."""
+        """Ends the parsers; none is started any more to have one ready."""
+        self._closed = True
         if self._filling is not None:
             self._filling.cancel()
             await asyncio.gather(self._filling, return_exceptions=True)
@@ -107,7 +114,7 @@ class Desk:
 
     def _fill(self) -> None:
         """A parser that died is replaced behind the answer, and not before the next file."""
-        if self._filling is None or self._filling.done():
+        if not self._closed and (self._filling is None or self._filling.done()):
             self._filling = asyncio.create_task(self._refill())
 
     async def _refill(self) -> None:

@@ -6,6 +6,8 @@ from typing import assert_never
 
 from actors.documents.parsed import Limits, Parsed
 
+_MAX_TITLE = 500
+
 
 class Format(enum.StrEnum):
     """What a file is, by the end of its name."""
@@ -34,6 +36,18 @@ SUFFIXES = {
 def format_of(path: PurePath) -> Format | None:
     """The format, or None for a file that nobody here reads."""
     return SUFFIXES.get(path.suffix.lower())
+
+
+def title_of(parsed: Parsed, format_: Format, name: str) -> str:
+    """One line for a document, from the file or else its name; may be empty.
+
+    Args:
+        parsed: what was read.
+        format_: a PDF's own first heading is "Page 1", so its name serves.
+        name: of the file, without its ending.
+    """
+    title = " ".join(parsed.title.split())[:_MAX_TITLE]
+    return title or (name[:_MAX_TITLE] if format_ is Format.PDF else "")
 
 
 def parse(data: bytes, format_: Format, limits: Limits) -> Parsed:

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -29,6 +29,9 @@ def ingest_command(
     prefix: Annotated[str, typer.Option(help="put before each file's name, with a slash")] = "",
     kind: Annotated[str | None, typer.Option(help="of every document, such as runbook")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="may be given several times")] = None,
+    access_level: Annotated[
+        Literal["public", "protected"] | None, typer.Option(help="protected: not for guests")
+    ] = None,
     include: Annotated[list[str] | None, typer.Option(help="glob; only such files")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="glob; no such file or folder")] = None,
     prune: Annotated[bool, typer.Option("--prune", help="delete what has no file now")] = False,
@@ -47,7 +50,12 @@ def ingest_command(
     """
     plan = Plan(
         path=path.resolve() if path.is_dir() else path.parent.resolve() / path.name,
-        said=Said(prefix=prefix.strip("/"), kind=kind, tags=tuple(tag or ())),
+        said=Said(
+            prefix=prefix.strip("/"),
+            kind=kind,
+            tags=tuple(tag or ()),
+            access_level=access_level,
+        ),
         globs=Globs.of(include or (), exclude or ()),
         prune=prune,
         again=again,

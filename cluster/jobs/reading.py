@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.documents.box import Box
-from actors.documents.formats import Format, format_of
+from actors.documents.formats import Format, format_of, title_of
 from actors.documents.parsed import Parsed, ParseProblem
+from actors.rag.messages import DocumentAccess
 from actors.settings import JobSettings
 from cluster.api import Json
 from cluster.jobs.contents import Contents
@@ -19,7 +20,6 @@ from cluster.jobs.walk import Found
 
 # Another number sends every file again: what the parsers make of them has changed.
 _PARSERS = 1
-_MAX_TITLE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,7 @@ class Said:
     prefix: str = ""
     kind: str | None = None
     tags: tuple[str, ...] = ()
+    access_level: DocumentAccess | None = None
 
     def external_id(self, relative: str) -> str:
         """The name under which a file's document is kept."""
@@ -40,7 +41,9 @@ class Said:
 
     def digest(self) -> bytes:
         """Other words about the same file make another document."""
-        return json.dumps([_PARSERS, self.kind, sorted(self.tags)]).encode()
+        return json.dumps(
+            [_PARSERS, self.kind, sorted(self.tags), *filter(None, [self.access_level])]
+        ).encode()
 
 
 class Reader:
@@ -133,13 +136,12 @@ class Reader:
             "content": parsed.text,
             "content_type": parsed.content_type,
         }
-        title = " ".join(parsed.title.split())[:_MAX_TITLE]
-        if format_ is Format.PDF:
-            title = title or path.stem[:_MAX_TITLE]  # its first heading is "Page 1"
-        if title:
+        if title := title_of(parsed, format_, path.stem):
             body["title"] = title
         if self._said.kind:
             body["kind"] = self._said.kind
         if self._said.tags:
             body["tags"] = list(self._said.tags)
+        if self._said.access_level:
+            body["access_level"] = self._said.access_level
         return body

@@ -51,7 +51,7 @@ async def upload(
 @router.post(_DOCUMENTS + ":fetch", response_model=StoredView, status_code=201)
 async def fetch(call: Current, body: FetchIn) -> Response:
     """Stores what an address leads to, where the operator lets the guild fetch from its host."""
-    async with call.gateway.desk.place():
+    async with call.gateway.desk.place(call.caller.guild_id):
         try:
             fetched = await call.gateway.fetcher.fetch(call.caller.guild_id, body.url)
         except NotFetched as refused:

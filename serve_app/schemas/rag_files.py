@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, field_validator
 
 from actors.documents.parsed import Parsed
-from actors.rag.messages import StoreDocument
+from actors.rag.messages import DocumentAccess, StoreDocument
 from serve_app.call import Origin
 from serve_app.schemas.common import example
 from serve_app.strict import Line, Strict, Tags, Text
@@ -19,6 +19,7 @@ class _Said(Strict):
     title: Text = Field(default="", max_length=500)
     kind: _Kind | None = None
     tags: Tags = ()
+    access_level: DocumentAccess | None = None
 
     def to_message(self, origin: Origin, parsed: Parsed, source_url: str | None) -> StoreDocument:
         """The command that stores what was read."""
@@ -31,6 +32,7 @@ class _Said(Strict):
             source_url=source_url,
             kind=self.kind,
             tags=self.tags,
+            access_level=self.access_level,
         )
 
 
