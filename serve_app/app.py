@@ -6,7 +6,7 @@ to validate the arguments, and a string would silently switch that off.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
@@ -90,7 +90,9 @@ def replica(settings: GuildSettings) -> FastAPI:
         finally:
             for task in tasks:
                 task.cancel()
-            await app.state.gateway.audit.flush()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(settings.audit.timeout_s):
+                    await app.state.gateway.audit.flush()
             await app.state.gateway.desk.close()
             await app.state.gateway.fetcher.close()
             if counters is not None:
