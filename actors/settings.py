@@ -28,7 +28,7 @@ class Environment(enum.StrEnum):
     PRODUCTION = "production"
 
 
-_MIN_SECRET_BYTES = 32
+MIN_SECRET_BYTES = 32
 _MIN_DIFFERENT = 8
 _PLACEHOLDER = re.compile(
     r"change[-_ ]?(?:me|this)|your[-_ ](?:\w+[-_ ])?(?:secret|key)|placeholder|example|insecure",
@@ -960,10 +960,10 @@ class GuildSettings(BaseSettings):
         missing = [name for name, value in given.items() if not value.strip()]
         if missing:
             raise ValueError(f"ENV=production needs {', '.join(missing)}")
-        weak = [name for name in ("JWT_SECRET", "SECRET_KEY") if _weak(given[name])]
+        weak = [name for name in ("JWT_SECRET", "SECRET_KEY") if can_be_guessed(given[name])]
         if weak:
             raise ValueError(
-                f"{', '.join(weak)}: at least {_MIN_SECRET_BYTES} bytes in production,"
+                f"{', '.join(weak)}: at least {MIN_SECRET_BYTES} bytes in production,"
                 f" of {_MIN_DIFFERENT} different characters, and no placeholder"
             )
         if given["JWT_SECRET"] == given["SECRET_KEY"]:
@@ -984,10 +984,10 @@ def _whole(url: str) -> bool:
         return False
 
 
-def _weak(secret: str) -> bool:
+def can_be_guessed(secret: str) -> bool:
     """Whether somebody could guess it: too short, the same few characters, or a placeholder."""
     return (
-        len(secret.encode()) < _MIN_SECRET_BYTES
+        len(secret.encode()) < MIN_SECRET_BYTES
         or len(set(secret)) < _MIN_DIFFERENT
         or _PLACEHOLDER.search(secret) is not None
     )

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
-_ENOUGH_BYTES = 32
-_ENOUGH_DIFFERENT = 10
-_OFTEN_GUESSED = ("change", "secret", "password", "example", "default", "admin", "test")
+from actors.settings import MIN_SECRET_BYTES, can_be_guessed
+
 _TLS_MODES = frozenset({"require", "verify-ca", "verify-full"})
 
 
@@ -86,8 +85,9 @@ def _of_door(door: Door) -> Finding:
         if door.front:
             level = Level.OK
         return Finding(level=level, about=about, text=f"this machine only; {asks}")
-    if door.front and door.guard:
-        return Finding(level=Level.OK, about=about, text=f"open, as it is meant to be; {asks}")
+    if door.front:
+        level = Level.OK if door.guard else Level.WARNING
+        return Finding(level=level, about=about, text=f"open, as it is meant to be; {asks}")
     if door.guard:
         text = f"open to other machines, {asks}: keep a firewall before it"
         return Finding(level=Level.WARNING, about=about, text=text)
@@ -114,10 +114,9 @@ def _of_secret(name: str, value: str, production: bool) -> Finding:
     fault = Level.BAD if production else Level.WARNING
     if not value:
         return Finding(level=fault, about=name, text="is not set")
-    lower = value.lower()
-    if len(value.encode()) < _ENOUGH_BYTES:
-        text = f"is shorter than {_ENOUGH_BYTES} bytes"
-    elif len(set(value)) < _ENOUGH_DIFFERENT or any(word in lower for word in _OFTEN_GUESSED):
+    if len(value.encode()) < MIN_SECRET_BYTES:
+        text = f"is shorter than {MIN_SECRET_BYTES} bytes"
+    elif can_be_guessed(value):
         text = "can be guessed: make a random one"
     else:
         return Finding(level=Level.OK, about=name, text="is set and strong")

@@ -12,6 +12,8 @@ import psutil
 from cluster.diagnosis import Door
 
 _TIMEOUT_S = 2.0
+_NOOP, _RAY_VERSION = "/api/v1/noop", "/api/version"
+_REFUSED = ("401", "403")
 _NO_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nosec B104  # nobody binds
 _PROGRAMS = {
     "postgres": "PostgreSQL",
@@ -101,7 +103,7 @@ def _listening() -> Iterator[tuple[str, int, int | None]]:
 
 async def _guard(door: Door, host: str, pid: int | None) -> str | None:
     if door.front:
-        return "a token"
+        return "a token" if await _http_status(host, door.port, _NOOP) in _REFUSED else None
     match door.part:
         case "PostgreSQL":
             return await _of_postgres(host, door.port)
@@ -109,12 +111,13 @@ async def _guard(door: Door, host: str, pid: int | None) -> str | None:
             return await _of_valkey(host, door.port)
         case "":
             return None
-        case _ if await _answers_unauthorized(host, door.port):
-            return "a token"
-        case _ if pid is not None and _has_token(pid):
-            return "Ray's token"
         case _:
-            return "" if pid is not None else None
+            status = await _http_status(host, door.port, _RAY_VERSION)
+            if status in _REFUSED:
+                return "a token"
+            if not status and pid is not None and _has_token(pid):
+                return "Ray's token"  # gRPC, which we do not speak
+            return "" if status or pid is not None else None
 
 
 async def _of_postgres(host: str, port: int) -> str | None:
@@ -123,7 +126,7 @@ async def _of_postgres(host: str, port: int) -> str | None:
             host=host, port=port, user="postgres", password="", database="postgres", ssl=False,
             timeout=_TIMEOUT_S,
         )  # fmt: skip  # nosec B106  # the question is whether none is enough
-    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
+    except asyncpg.InvalidPasswordError:
         return "a password"
     except (asyncpg.PostgresError, asyncpg.InterfaceError):
         return None
@@ -138,13 +141,14 @@ async def _of_valkey(host: str, port: int) -> str | None:
     return "" if answer.startswith(b"+PONG") else None
 
 
-async def _answers_unauthorized(host: str, port: int) -> bool:
-    question = b"GET /api/version HTTP/1.0\r\nHost: localhost\r\n\r\n"
+async def _http_status(host: str, port: int, path: str) -> str:
+    """What a stranger is answered; empty where nobody speaks HTTP."""
+    question = f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode()
     try:
         status = (await _asked(host, port, question)).split(b" ")
-    except (OSError, TimeoutError):
-        return False
-    return status[0].startswith(b"HTTP/") and status[1:2] in ([b"401"], [b"403"])
+    except (OSError, TimeoutError, ValueError):
+        return ""
+    return status[1].decode("ascii", "replace") if status[0].startswith(b"HTTP/") else ""
 
 
 async def _asked(host: str, port: int, question: bytes) -> bytes:
@@ -171,17 +175,7 @@ def _of_ray(pid: int | None) -> str:
 
 
 def _has_token(pid: int) -> bool:
-    """Of Ray's own parts: what Ray merely starts, as HAProxy, inherits the word and asks nobody."""
-    if _name(pid).startswith("haproxy"):
-        return False
     return b"RAY_AUTH_MODE=token" in _environ(pid).split(b"\0")
-
-
-def _name(pid: int) -> str:
-    try:
-        return psutil.Process(pid).name()
-    except psutil.Error:
-        return ""
 
 
 def _environ(pid: int) -> bytes:
