@@ -21,7 +21,8 @@ _BATCH = 100
 _BATCHES_AT_ONCE = 4
 _TIMEOUT_S = 120.0
 _ATTEMPTS = 20
-_INDEXED_S = 3_600.0
+_STANDS_STILL_S = 120.0
+_SAY_EVERY_S = 30.0
 _POLL_S = 1.0
 _PATIENT = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
@@ -105,11 +106,11 @@ async def _stored(http: httpx.AsyncClient, token: _SignedIn, body: bytes) -> Non
 
 
 async def _indexed(stack: Stack, token: _SignedIn, count: int) -> None:
-    """Waits until the index holds all documents with their vectors."""
-    deadline = time.monotonic() + _INDEXED_S
-    said = ""
+    """Waits until the index holds all documents with their vectors; ends when it stands still."""
+    seen: tuple[int, int] = (0, 0)
+    moved = said = time.monotonic()
     async with httpx.AsyncClient(base_url=stack.api_url, timeout=_TIMEOUT_S) as http:
-        while time.monotonic() < deadline:
+        while time.monotonic() - moved < _STANDS_STILL_S:
             if not http.headers.get("Authorization"):
                 http.headers.update(_headers(await asyncio.to_thread(token)))
             answer = await http.get(guild_wire.INDEX)
@@ -117,11 +118,20 @@ async def _indexed(stack: Stack, token: _SignedIn, count: int) -> None:
                 del http.headers["Authorization"]
                 continue
             status = answer.raise_for_status().json()
-            said = answer.text
-            if status["sources"] >= count and not status["dense_pending"]:
+            sources, pending = status["sources"], status["dense_pending"]
+            if sources >= count and not pending:
                 return
+            now = time.monotonic()
+            if (sources, pending) != seen:
+                seen, moved = (sources, pending), now
+            if now - said > _SAY_EVERY_S:
+                said = now
+                print(
+                    f"{sources:,} of {count:,} are indexed, {pending:,} without a vector",
+                    flush=True,
+                )
             await asyncio.sleep(_POLL_S)
-    raise RuntimeError(f"the index is not complete: {said[:500]}")
+    raise RuntimeError(f"the index is not complete and stands still: {answer.text[:500]}")
 
 
 def _bodies(data: Sentences, within: Within) -> list[bytes]:
