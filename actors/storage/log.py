@@ -45,12 +45,15 @@ ORDER BY events.xid, events.seq
 LIMIT $3
 """  # noqa: S608  # constants only
 
-# Behind a frontier: what its holes have come to hold, and what is above it.
+# Behind a frontier: what its holes have come to hold, and what is above it. Each hole is looked up
+# by itself (LATERAL with a LIMIT): joined as one, the whole log may be read to merge them.
 _READ_BEHIND = f"""
 SELECT {_COLUMNS} FROM (
-    (SELECT events.* FROM unnest($4::text[], $5::bigint[]) AS hole(xid, seq)
-     JOIN events ON events.xid = hole.xid::xid8 AND events.seq > hole.seq {{within}}
-     ORDER BY events.xid, events.seq LIMIT $3)
+    (SELECT found.* FROM unnest($4::text[], $5::bigint[]) AS hole(xid, seq),
+     LATERAL (SELECT * FROM events
+              WHERE xid = hole.xid::xid8 AND events.seq > hole.seq {{within}}
+              ORDER BY events.xid, events.seq LIMIT $3) AS found
+     ORDER BY found.xid, found.seq LIMIT $3)
     UNION ALL
     (SELECT * FROM events WHERE (xid, seq) > ($1::text::xid8, $2) {{within}}
      ORDER BY events.xid, events.seq LIMIT $3)

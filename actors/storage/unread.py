@@ -13,13 +13,15 @@ _WANTED = """
 (events.type = ANY($3) OR events.type = ANY($7) AND events.data->>'access_level' <> ALL($8))
 """
 
-# What the holes have come to hold, and what is above them: what was read stays unread.
+# What the holes have come to hold, and what is above them: what was read stays unread. Each hole
+# is looked up by itself (LATERAL with a LIMIT): joined, the whole log may be read to merge them.
 _OF_TYPES = f"""
 SELECT guild_id, aggregate_id, xid::text AS xid, seq FROM (
-    (SELECT events.* FROM unnest($5::text[], $6::bigint[]) AS hole(xid, seq)
-     JOIN events ON events.xid = hole.xid::xid8 AND events.seq > hole.seq
-     WHERE {_WANTED}
-     ORDER BY events.xid, events.seq LIMIT $4)
+    (SELECT found.* FROM unnest($5::text[], $6::bigint[]) AS hole(xid, seq),
+     LATERAL (SELECT * FROM events
+              WHERE xid = hole.xid::xid8 AND events.seq > hole.seq AND {_WANTED}
+              ORDER BY events.xid, events.seq LIMIT $4) AS found
+     ORDER BY found.xid, found.seq LIMIT $4)
     UNION ALL
     (SELECT * FROM events WHERE (xid, seq) > ($1::text::xid8, $2) AND {_WANTED}
      ORDER BY events.xid, events.seq LIMIT $4)
