@@ -520,6 +520,9 @@ class AuditSettings(_Section):
 
     flush_s: float = Field(default=0.5, ge=0, description="what a killed process may take along")
     max_waiting: int = Field(default=1_000, ge=1, description="different notes of one replica")
+    max_waiting_logins: int = Field(
+        default=250, ge=0, description="of those, about logins that may be nobody's"
+    )
     attempts: int = Field(default=20, ge=1, description="at writing, then they are dropped")
     timeout_s: float = Field(default=5.0, gt=0, description="of one attempt")
     verify_rows: int = Field(default=1_000, ge=1, description="in memory while it is verified")

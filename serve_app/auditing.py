@@ -6,8 +6,9 @@ is counted by ``elders_guild_audit_notes_dropped``.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from functools import partial
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
@@ -18,7 +19,13 @@ from actors import clock, metrics
 from actors.audit import AuditEntry, AuditOutcome
 from actors.bus.messages import Account, FindAccounts, RecordAudit
 from actors.errors import ElderGuildError, NotAuthorized
-from actors.identity.messages import AuthenticateClient, ClientCredentials, LogIn, TokenGrant
+from actors.identity.messages import (
+    LOGIN_PATTERN,
+    AuthenticateClient,
+    ClientCredentials,
+    LogIn,
+    TokenGrant,
+)
 from actors.runtime.message import Caller, Context, GuildId, Message, ReplyT
 from actors.settings import AuditSettings
 from serve_app import trace
@@ -27,7 +34,7 @@ from serve_app.readiness import PoolOf
 from serve_app.trace import Trace
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
-DoneT = TypeVar("DoneT")
+AskedT = TypeVar("AskedT")
 
 SIGN_IN = "sign_in"
 ACCESS = "access"
@@ -110,6 +117,8 @@ class AuditTrail:
 
     def sign_in_failed(self, of: Named, login: str, how: str) -> None:
         """A password or a secret was wrong. A login that is nobody's is in no guild's log."""
+        if not LOGIN_PATTERN.fullmatch(login):
+            return
         failed = AuditOutcome.FAILURE
         self._note(_What(SIGN_IN, failed, NO_GUILD, "", login, "grant", how), of)
 
@@ -129,48 +138,74 @@ class AuditTrail:
         known = self._waiting.get(what)
         if known is not None:
             self._waiting[what] = known._replace(times=known.times + 1)
-        elif len(self._waiting) >= self._settings.max_waiting:
+        elif not self._has_place(what):
             metrics.AUDIT_NOTES_DROPPED.inc()
         else:
             self._waiting[what] = _First(of.request_id, of.correlation_id, 1)
         if self._delivering is None or self._delivering.done():
             self._delivering = asyncio.get_running_loop().create_task(self._deliver())
 
+    def _has_place(self, what: _What) -> bool:
+        """Who makes names up takes no place from those that are known."""
+        if len(self._waiting) >= self._settings.max_waiting:
+            return False
+        if not what.login:
+            return True
+        logins = sum(1 for one in self._waiting if one.login)
+        return logins < self._settings.max_waiting_logins
+
     async def _deliver(self) -> None:
         while self._waiting:
             await self._sleep(self._settings.flush_s)
             notes, self._waiting = self._waiting, {}
-            accounts = await self._tried(partial(self._accounts, notes))
-            if accounts is None:
-                metrics.AUDIT_NOTES_DROPPED.inc(len(notes))
-                continue
+            accounts = await self._accounts(notes)
             for command in _commands(notes, accounts):
-                if await self._tried(partial(self._record, command)) is None:
-                    metrics.AUDIT_NOTES_DROPPED.inc(len(command.entries))
+                done = await self._done(command, _each_entry, self._ask)
+                written = sum(len(part.entries) for part, _ in done)
+                metrics.AUDIT_NOTES_DROPPED.inc(len(command.entries) - written)
 
-    async def _tried(self, work: Callable[[], Awaitable[DoneT]]) -> DoneT | None:
-        """The result of the first attempt that has one; None: none has."""
-        for attempt in range(1, self._settings.attempts + 1):
-            try:
-                return await work()
-            except ElderGuildError as error:
-                _log.warning("audit_not_written", code=error.code, attempt=attempt)
-                await self._sleep(self._settings.flush_s)
-            except Exception:  # a bug: it would not go better a second time
-                _log.exception("audit_failed")
-                return None
-        return None
-
-    async def _accounts(self, notes: Iterable[_What]) -> Mapping[str, Account | None]:
+    async def _accounts(self, notes: Mapping[_What, _First]) -> Mapping[str, Account | None]:
+        """Those that were looked up; notes about others are dropped."""
         logins = tuple({what.login for what in notes if what.login})
         if not logins:
             return {}
-        found = await self._ask(FindAccounts(context=_context(NO_GUILD), logins=logins))
-        return dict(zip(logins, found, strict=True))
+        query = FindAccounts(context=_context(NO_GUILD), logins=logins)
+        done = await self._done(query, _each_login, self._ask)
+        accounts = {
+            login: account
+            for part, found in done
+            for login, account in zip(part.logins, found, strict=True)
+        }
+        lost = sum(1 for what in notes if what.login and what.login not in accounts)
+        metrics.AUDIT_NOTES_DROPPED.inc(lost)
+        return accounts
 
-    async def _record(self, command: RecordAudit) -> bool:
-        await self._ask(command)
-        return True
+    async def _done(
+        self,
+        whole: AskedT,
+        apart: Callable[[AskedT], Sequence[AskedT]],
+        ask: Callable[[AskedT], Awaitable[ReplyT]],
+    ) -> list[tuple[AskedT, ReplyT]]:
+        """What was asked and answered: the whole or, where that can never be, each part that can.
+
+        All attempts together are bounded.
+        """
+        parts, done, attempts = deque((whole,)), [], self._settings.attempts
+        while parts and attempts:
+            try:
+                done.append((parts[0], await ask(parts[0])))
+                parts.popleft()
+            except ElderGuildError as error:
+                _log.warning("audit_not_written", code=error.code, attempts_left=attempts)
+                if error.retryable:
+                    attempts -= 1
+                    await self._sleep(self._settings.flush_s)
+                else:
+                    _take_apart(parts, apart)
+            except Exception:  # a bug: it would not go better a second time
+                _log.exception("audit_failed")
+                _take_apart(parts, apart)
+        return done
 
     async def _ask(self, message: Message[ReplyT]) -> ReplyT:
         return await self._pool("bus").ask(message, timeout_s=self._settings.timeout_s)
@@ -190,6 +225,24 @@ def watched(inner: Endpoint) -> Endpoint:
     return handle
 
 
+def _take_apart(parts: deque[AskedT], apart: Callable[[AskedT], Sequence[AskedT]]) -> None:
+    """The first one cannot be done: what it is made of is tried, or nothing where it is one."""
+    smaller = apart(parts.popleft())
+    if len(smaller) > 1:
+        parts.extend(smaller)
+
+
+def _each_login(query: FindAccounts) -> list[FindAccounts]:
+    return [replace(query, logins=(login,)) for login in query.logins]
+
+
+def _each_entry(command: RecordAudit) -> list[RecordAudit]:
+    return [
+        replace(command, command_id=clock.new_id("cmd"), entries=(entry,))
+        for entry in command.entries
+    ]
+
+
 def _commands(
     notes: Mapping[_What, _First], accounts: Mapping[str, Account | None]
 ) -> list[RecordAudit]:
@@ -198,7 +251,7 @@ def _commands(
     for what, first in notes.items():
         guild_id, actor = what.guild_id, what.actor
         if what.login:
-            account = accounts[what.login]
+            account = accounts.get(what.login)
             if account is None:
                 continue
             guild_id, actor = account.guild_id, account.principal_id

@@ -174,7 +174,7 @@ def credentials(request: Request, form: Form) -> tuple[str, str | None] | None:
         secret = unquote_plus(secret, errors="strict")
     except (binascii.Error, ValueError):
         raise invalid_client() from None
-    if not colon or "\x00" in decoded or form.get("client_id", client_id) != client_id:
+    if not colon or "\x00" in client_id + secret or form.get("client_id", client_id) != client_id:
         raise invalid_client()
     return client_id, secret
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,6 +12,7 @@ from actors.events import PrincipalCreated, PrincipalDisabled, PrincipalUpdated
 from actors.identity.common_passwords import is_common
 from actors.identity.messages import (
     FIRST_PARTY,
+    LOGIN_PATTERN,
     ChangeRole,
     ClientView,
     CreateClient,
@@ -50,7 +50,6 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     }
 )
 
-LOGIN_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,126}[a-z0-9])?")
 _MIN_PASSWORD, _MAX_PASSWORD = 12, 256
 _MIN_SECRET = 43  # 256 bits in base64url
 _DIGEST = "sha256:"

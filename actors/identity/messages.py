@@ -1,6 +1,7 @@
 """Everything of the Identity sage that crosses a process."""
 
 import enum
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,6 +9,9 @@ from actors.runtime.message import Command, GuildId, Permission, Query
 
 FIRST_PARTY = "_guild"
 """In the place of a client's id where a person signed in to us; no client can be called that."""
+
+LOGIN_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,126}[a-z0-9])?")
+"""Logins and ids of clients, as far as we make them: what does not match is nobody's."""
 
 
 class Role(enum.StrEnum):

@@ -10,6 +10,7 @@ from actors.identity import domain
 from actors.identity.attempts import lanes
 from actors.identity.domain import Principal
 from actors.identity.messages import (
+    LOGIN_PATTERN,
     AuthenticateClient,
     ChangeRole,
     ClientCredentials,
@@ -193,7 +194,7 @@ class IdentitySage:
 
     async def _find(self, login: str, kind: Kind) -> Principal | None:
         """The principal that may sign in under this name; None, whatever the reason."""
-        if not domain.LOGIN_PATTERN.fullmatch(login):
+        if not LOGIN_PATTERN.fullmatch(login):
             return None
         guild_id = await self._store.guild_of(login)
         found = None if guild_id is None else await self._store.by_login(guild_id, login)

@@ -8,8 +8,8 @@ import pytest
 
 from actors import clock, metrics
 from actors.audit import AuditRecord
-from actors.bus.messages import Account
-from actors.errors import DependencyUnavailable
+from actors.bus.messages import Account, FindAccounts
+from actors.errors import DependencyUnavailable, ElderGuildError
 from actors.identity.messages import CreateClient
 from actors.runtime.local import LocalPool
 from actors.runtime.message import Message, Permission, ReplyT
@@ -38,6 +38,8 @@ class Guild:
     def __init__(self) -> None:
         self.bus = MemoryBus(settings())
         self.away = 0
+        self.poison = ""
+        self.looked_up: list[str] = []
         self._pool = LocalPool(self.bus.handlers())
 
     @property
@@ -48,6 +50,12 @@ class Guild:
         if self.away:
             self.away -= 1
             raise DependencyUnavailable("postgres")
+        said = str(message)
+        if isinstance(message, FindAccounts):
+            said = " ".join(message.logins)
+            self.looked_up += message.logins
+        if self.poison and self.poison in said:
+            raise ElderGuildError("an unexpected failure")
         return await self._pool.ask(message, timeout_s=timeout_s)
 
     async def ask_outcome(self, message: Message[Any], *, timeout_s: float | None = None) -> Any:
@@ -126,6 +134,54 @@ async def test_what_is_too_much_or_can_never_be_written_is_counted_and_holds_nob
 
     assert await guild.entries() == []
     assert dropped() - before == 5
+
+
+@pytest.mark.parametrize("login", ["", "\x00", "x\x00", "\ud800", "Anna", "a" * 129, "anna "])
+async def test_a_name_that_nobody_can_have_is_not_looked_up(login: str) -> None:
+    guild = Guild()
+    audit = trail(guild)
+
+    audit.sign_in_failed(Trace("", ""), login, "client")
+    audit.sign_in_failed(Trace("", ""), "anna", "client")
+    await audit.flush()
+
+    assert guild.looked_up == ["anna"]
+
+
+async def test_a_note_that_can_never_be_written_takes_no_other_along() -> None:
+    guild = Guild()
+    guild.poison = "poison"
+    guild.store.accounts["anna"] = Account(guild_id=OTHER_GUILD, principal_id="user_of_anna")
+    audit = trail(guild)
+    before = dropped()
+
+    for login in ("poison-name", "anna"):
+        audit.sign_in_failed(Trace("", ""), login, "password")
+    for principal in ("user_1", "poison-user", "user_2"):
+        audit.signed_in(Trace("", ""), GUILD, principal, "password")
+    await audit.flush()
+
+    actors = [entry.actor for entry in await guild.entries()]
+    assert actors == ["user_1", "user_2", "user_of_anna"]
+    assert dropped() - before == 2
+
+
+async def test_names_that_somebody_makes_up_leave_places_for_callers_we_know() -> None:
+    guild = Guild()
+    audit = trail(guild, max_waiting=20, max_waiting_logins=5)
+    before = dropped()
+
+    for number in range(50):
+        audit.sign_in_failed(Trace("", ""), f"made-up-{number}", "password")
+    for number in range(15):
+        refused = Trace("", "")
+        refused.guild_id, refused.user_id, refused.route = GUILD, f"user_{number}", "/x"
+        audit.denied(refused)
+    await audit.flush()
+
+    assert len(await guild.entries()) == 15
+    assert len(guild.looked_up) == 5
+    assert dropped() - before == 45
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from actors import clock
 from actors.identity.messages import CreateClient, CreateUser, Role
 from actors.runtime.message import Permission
 from actors.runtime.pool import Asker
+from serve_app.problems import Problem
+from serve_app.signing_in import credentials
 from tests.fixtures.gateway import GUILD, app_over, sages, settings
 from tests.fixtures.identity_contract import context
 
@@ -144,6 +146,17 @@ async def test_a_wrong_client_is_401_whatever_is_wrong(
     assert answer.status_code == 401
     assert answer.json() == INVALID_CLIENT
     assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("pair", ["%00:x", "x:%00", "\x00:x", "%ED%A0%80:x", "x:%ED%A0%80"])
+def test_what_cannot_be_kept_is_refused_after_it_was_decoded(pair: str) -> None:
+    encoded = base64.b64encode(pair.encode())
+    headers = [(b"authorization", b"Basic " + encoded)]
+
+    with pytest.raises(Problem) as refused:
+        credentials(Request({"type": "http", "headers": headers}), {})
+
+    assert (refused.value.status, refused.value.code) == (401, "invalid_client")
 
 
 @pytest.mark.parametrize("grant", ["password", "implicit", "", "PASSWORD", "Refresh_token"])
