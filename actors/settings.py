@@ -552,6 +552,9 @@ class IdentitySettings(_Section):
     revocation_kept_s: float = Field(
         default=3_900.0, gt=0, description="longer than any access token is good"
     )
+    max_denied_tokens: int = Field(
+        default=5_000, ge=1, description="of one guild at a time; each replica remembers them"
+    )
 
 
 class IncidentSettings(_Section):

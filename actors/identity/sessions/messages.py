@@ -96,7 +96,10 @@ class EndSession(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenyToken(Command[None]):
-    """Has one access token refused from now on."""
+    """Has one access token refused from now on.
+
+    Fails with `Overloaded` where the guild has denied too many that are still good.
+    """
 
     token_id: str
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import asyncpg
 
-from actors.errors import VersionConflict
+from actors.errors import Overloaded, VersionConflict
 from actors.events import Payload
 from actors.identity.sessions.domain import Code, Refresh, Session
-from actors.identity.sessions.messages import Revocation, Revoked
+from actors.identity.sessions.messages import DenyToken, Revocation, Revoked
 from actors.runtime.message import Command, GuildId, Permission
 from actors.settings import IdentitySettings
 from actors.storage import inbox, outbox, revocations
@@ -48,6 +48,12 @@ WHERE guild_id = $1 AND digest = $2 AND session_id IS NULL
 _END = """
 UPDATE sessions SET ended_at = $3 WHERE guild_id = $1 AND session_id = $2 AND ended_at IS NULL
 """
+_DENIED = """
+SELECT count(*) AS number, coalesce(bool_or(subject = $2), false) AS known,
+       extract(epoch FROM min(expires_at) - clock_timestamp())::float8 AS wait_s
+FROM revocations
+WHERE guild_id = $1 AND kind = 'token' AND expires_at > clock_timestamp()
+"""
 # The horizon is of the same snapshot as the rows.
 _SINCE = """
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, one.xid::text AS at,
@@ -63,6 +69,7 @@ class PostgresSessionStore:
     def __init__(self, database: Database, settings: IdentitySettings) -> None:
         self._database = database
         self._kept_s = settings.revocation_kept_s
+        self._max_denied = settings.max_denied_tokens
 
     async def by_refresh(self, guild_id: GuildId, digest: str) -> tuple[Session, Refresh] | None:
         """One row of the token with its session."""
@@ -166,9 +173,16 @@ class PostgresSessionStore:
             )
             await _append(tx, session, events, cause, before=1)
 
-    async def deny(self, guild_id: GuildId, token_id: str) -> None:
-        """One row of the deny list."""
+    async def deny(self, command: DenyToken) -> None:
+        """One row of the deny list. Those who count at the same moment may exceed by one each."""
+        guild_id, token_id = command.context.caller.guild_id, command.token_id
         async with self._database.transaction(guild_id) as tx:
+            denied = await tx.fetchrow(_DENIED, guild_id, token_id)
+            assert denied is not None  # noqa: S101  # an aggregate always answers
+            if denied["known"]:
+                return
+            if denied["number"] >= self._max_denied:
+                raise Overloaded(max(denied["wait_s"], 1.0), "the list of denied tokens")
             await revocations.add(tx, guild_id, "token", token_id, kept_s=self._kept_s)
 
     async def revoked_since(self, cursor: int, limit: int) -> Revoked:

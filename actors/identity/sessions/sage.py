@@ -126,7 +126,7 @@ class SessionSage:
 
     async def deny(self, command: DenyToken) -> None:
         """Has an access token refused."""
-        await self._revocations.deny(command.context.caller.guild_id, command.token_id)
+        await self._revocations.deny(command)
 
     async def inspect(self, query: InspectSession) -> SessionView | None:
         """What a refresh token of the caller is good for."""

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from actors.events import Payload
 from actors.identity.sessions.domain import Code, Refresh, Session
-from actors.identity.sessions.messages import Revoked
+from actors.identity.sessions.messages import DenyToken, Revoked
 from actors.runtime.message import Command, GuildId
 
 
@@ -58,8 +58,12 @@ class SessionStore(Protocol):
 class RevocationStore(Protocol):
     """What is refused before it expires."""
 
-    async def deny(self, guild_id: GuildId, token_id: str) -> None:
-        """Refuses one access token from now on; a repeat changes nothing."""
+    async def deny(self, command: DenyToken) -> None:
+        """Refuses one access token from now on; a repeat changes nothing.
+
+        Raises:
+            Overloaded: the guild has as many of them as it may have at a time.
+        """
 
     async def revoked_since(self, cursor: int, limit: int) -> Revoked:
         """Of all guilds; see `RevokedSince`."""

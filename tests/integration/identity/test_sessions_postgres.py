@@ -22,7 +22,14 @@ from actors.storage.inbox import Inbox
 from cluster import admin
 from tests.fixtures.gateway import quick_passwords
 from tests.fixtures.services import PreparedDatabase
-from tests.fixtures.session_contract import SessionContract, Time, World, new_digest, outcome
+from tests.fixtures.session_contract import (
+    FEW,
+    SessionContract,
+    Time,
+    World,
+    new_digest,
+    outcome,
+)
 from tests.fixtures.storage import new_vault
 
 pytestmark = pytest.mark.integration
@@ -52,11 +59,11 @@ async def guild(module_database: PreparedDatabase) -> GuildId:
 def world_over(database: Database, guild: GuildId) -> World:
     time = Time()
     principals = PostgresIdentityStore(database)
-    store = PostgresSessionStore(database, CONFIG.identity)
+    store = PostgresSessionStore(database, FEW)
     return World(
         guild=guild,
         identity=IdentitySage(principals, quick_passwords(CONFIG), now=time),
-        sessions=SessionSage(store, store, principals, CONFIG.identity, now=time),
+        sessions=SessionSage(store, store, principals, FEW, now=time),
         principals=principals,
         time=time,
     )
@@ -204,7 +211,7 @@ async def test_what_an_open_transaction_will_revoke_is_not_missed(
             world.guild,
             late,
         )
-        await store.deny(world.guild, early)
+        await world.deny(early)
         before = await store.revoked_since(0, 1_000)
     after = await store.revoked_since(before.cursor, 1_000)
 

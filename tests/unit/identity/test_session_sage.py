@@ -11,14 +11,21 @@ from actors.settings import GuildSettings
 from tests.fixtures.gateway import quick_passwords
 from tests.fixtures.memory_identity import MemoryIdentityStore
 from tests.fixtures.memory_sessions import MemorySessionStore
-from tests.fixtures.session_contract import SessionContract, Time, World, new_digest, outcome
+from tests.fixtures.session_contract import (
+    FEW,
+    SessionContract,
+    Time,
+    World,
+    new_digest,
+    outcome,
+)
 
 CONFIG = GuildSettings()
 
 
 @pytest.fixture
 def store() -> MemorySessionStore:
-    return MemorySessionStore(MemoryIdentityStore())
+    return MemorySessionStore(MemoryIdentityStore(), FEW)
 
 
 @pytest.fixture
@@ -28,7 +35,7 @@ def world(store: MemorySessionStore) -> World:
     return World(
         guild=GuildId(clock.new_id("guild")),
         identity=IdentitySage(principals, quick_passwords(CONFIG), now=time),
-        sessions=SessionSage(store, store, principals, CONFIG.identity, now=time),
+        sessions=SessionSage(store, store, principals, FEW, now=time),
         principals=principals,
         time=time,
     )
