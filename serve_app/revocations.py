@@ -101,17 +101,25 @@ class Revocations:
             await asyncio.sleep(self._settings.revocation_poll_s)
 
     async def look(self, pool: PoolOf) -> None:
-        """Reads on once, to the end."""
+        """Reads on once, to the end.
+
+        Between two pages a transaction may commit what belongs into the first one, so the next
+        look begins where the first of this one could not see everything.
+        """
         began = self._monotonic()
+        cursor, horizon = self._cursor, math.inf
         try:
             for _ in range(_PAGES):
                 query = RevokedSince(
                     context=Context(caller=_NOBODY, correlation_id=clock.new_id("cor")),
-                    cursor=self._cursor,
+                    cursor=cursor,
                     limit=self._settings.revocation_page,
                 )
                 timeout_s = self._settings.revocation_timeout_s
-                if not self._take(await pool("identity").ask(query, timeout_s=timeout_s)):
+                page = await pool("identity").ask(query, timeout_s=timeout_s)
+                cursor, horizon = page.cursor, min(horizon, page.horizon)
+                self._cursor = min(cursor, int(horizon))
+                if not self._take(page):
                     break
         except ElderGuildError as error:
             _log.warning("revocations_not_read", code=error.code)
@@ -129,7 +137,6 @@ class Revocations:
         """Adds a page and answers whether there is another one now."""
         for one in page.revocations:
             self._add(one)
-        self._cursor = page.cursor
         return page.more and len(self) <= self._settings.max_revocations
 
     def _add(self, one: Revocation) -> None:

@@ -143,11 +143,14 @@ class Revoked:
 
     Attributes:
         cursor: where to read on. What is read twice is the same.
+        horizon: what was still open, and could not be seen, is not below this. Who has read several
+            pages begins the next time at the lowest of their horizons.
         more: there is more already.
     """
 
     revocations: tuple[Revocation, ...]
     cursor: int
+    horizon: int
     more: bool
 
 

@@ -189,7 +189,7 @@ class PostgresSessionStore:
         """One statement, and one snapshot, of all guilds."""
         rows = await self._database.fetch_across_guilds(_SINCE, str(cursor), limit)
         found = [row for row in rows if row["kind"] is not None]
-        more = len(found) == limit
+        more, horizon = len(found) == limit, int(rows[0]["horizon"])
         return Revoked(
             revocations=tuple(
                 Revocation(
@@ -200,7 +200,8 @@ class PostgresSessionStore:
                 )
                 for row in found
             ),
-            cursor=int(found[-1]["at"] if more else rows[0]["horizon"]),
+            cursor=int(found[-1]["at"]) if more else horizon,
+            horizon=horizon,
             more=more,
         )
 

@@ -493,6 +493,7 @@ async def test_a_stream_ends_soon_after_its_token_was_revoked(
             ),
         ),
         cursor=1,
+        horizon=1,
         more=False,
     )
 

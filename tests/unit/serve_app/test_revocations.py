@@ -25,6 +25,7 @@ class List:
     def __init__(self) -> None:
         self.entries: list[Revocation] = []
         self.away = False
+        self.open: int | None = None
         self.asked = 0
         self.pool = LocalPool({RevokedSince: self.since})
 
@@ -46,6 +47,7 @@ class List:
         return Revoked(
             revocations=tuple(self.entries[query.cursor : end]),
             cursor=min(end, len(self.entries)),
+            horizon=len(self.entries) if self.open is None else self.open,
             more=end < len(self.entries),
         )
 
@@ -135,6 +137,27 @@ async def test_every_replica_learns_all_pages_and_then_only_what_is_new(
     assert [one.refuses(held()) for one in replicas] == [True, True]
     assert [len(one) for one in replicas] == [6, 6]
     assert known.asked - before == 2
+
+
+async def test_what_was_open_while_the_first_page_was_read_is_read_the_next_time(
+    known: List, time: Clock
+) -> None:
+    revocations = replica(time, revocation_page=2)
+    for number in range(5):
+        known.add("token", f"jti_{number + 10}")
+    known.open = 1
+
+    async def since(query: RevokedSince) -> Revoked:
+        page = await known.since(query)
+        known.open = None
+        return page
+
+    await revocations.look(lambda _: LocalPool({RevokedSince: since}))
+    known.add("token", "jti_1")
+    known.entries.insert(1, known.entries.pop())
+    await revocations.look(known.of)
+
+    assert revocations.refuses(held())
 
 
 async def test_the_highest_version_counts_in_whatever_order_they_are_read(
