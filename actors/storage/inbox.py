@@ -57,6 +57,21 @@ async def record(tx: Transaction, command: Command[ReplyT], reply: ReplyT) -> No
         raise AlreadyHandled
 
 
+async def check_new(tx: Transaction, command: Command[Any]) -> None:
+    """For what would take a repeat of the command for something else.
+
+    Raises:
+        AlreadyHandled: the command took effect before.
+    """
+    known = await tx.fetchval(
+        "SELECT true FROM inbox WHERE guild_id = $1 AND command_id = $2",
+        command.context.caller.guild_id,
+        command.command_id,
+    )
+    if known:
+        raise AlreadyHandled
+
+
 def as_kept(command: Command[ReplyT], reply: ReplyT) -> bytes:
     """The JSON that a reply is kept as."""
     return _adapter(type(command)).dump_json(reply)

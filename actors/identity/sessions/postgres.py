@@ -163,8 +163,9 @@ class PostgresSessionStore:
     async def end(
         self, session: Session, events: Sequence[Payload], *, cause: Command[Any]
     ) -> None:
-        """Row, deny list and event."""
+        """Row, deny list and event; none where it is the command itself that used the token."""
         async with self._database.transaction(session.guild_id) as tx:
+            await inbox.check_new(tx, cause)
             status = await tx.execute(_END, session.guild_id, session.session_id, session.ended_at)
             if status != "UPDATE 1":
                 return

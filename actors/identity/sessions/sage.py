@@ -173,6 +173,7 @@ class SessionSage:
         return Parties(principal=person, client=client)
 
     async def _end(self, command: Command[TokenGrant], session: Session, why: Verdict) -> None:
+        await self._commit_end(command, session, why.value)
         _log.warning(
             "session_cut",
             reason=why.value,
@@ -181,7 +182,6 @@ class SessionSage:
             user_id=session.principal_id,
             correlation_id=command.context.correlation_id,
         )
-        await self._commit_end(command, session, why.value)
 
     async def _commit_end(self, command: Command[Any], session: Session, reason: str) -> None:
         ended, events = domain.end(session, reason, self._now())

@@ -51,7 +51,8 @@ class SessionStore(Protocol):
     ) -> None:
         """The session has ended, its access tokens are refused, events; in one transaction.
 
-        Nothing happens where somebody else has ended it meanwhile.
+        Nothing happens where somebody else has ended it meanwhile, or where ``cause`` has taken
+        effect before: a repeat of it is no theft.
         """
 
 

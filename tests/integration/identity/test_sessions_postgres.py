@@ -10,7 +10,7 @@ from actors import clock
 from actors.identity.messages import TokenGrant
 from actors.identity.postgres import PostgresIdentityStore
 from actors.identity.sage import IdentitySage
-from actors.identity.sessions.messages import RefreshSession, RevokedSince
+from actors.identity.sessions.messages import ExchangeCode, RefreshSession, RevokedSince
 from actors.identity.sessions.postgres import PostgresSessionStore
 from actors.identity.sessions.sage import SessionSage
 from actors.runtime.local import LocalPool
@@ -24,6 +24,8 @@ from tests.fixtures.gateway import quick_passwords
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.session_contract import (
     FEW,
+    REDIRECT,
+    VERIFIER,
     SessionContract,
     Time,
     World,
@@ -178,6 +180,36 @@ async def test_a_refresh_that_is_repeated_because_its_answer_was_lost_is_no_thef
 
     assert first == again
     assert await outcome(world.refresh(following, new_digest())) == "won"
+
+
+async def test_a_repeat_that_finds_its_token_used_by_itself_is_taken_for_no_theft(
+    world: World, database: Database
+) -> None:
+    user, client = await world.user(), await world.client()
+    code, first, second = (new_digest() for _ in range(3))
+    await world.agree(user, client.principal_id, code)
+    exchange = ExchangeCode(
+        context=world.context(client.principal_id),
+        command_id=clock.new_id("cmd"),
+        code_digest=code,
+        redirect_uri=REDIRECT,
+        verifier=VERIFIER,
+        refresh_digest=first,
+    )
+    refresh = RefreshSession(
+        context=world.context(client.principal_id),
+        command_id=clock.new_id("cmd"),
+        digest=first,
+        next_digest=second,
+        client_id=client.principal_id,
+    )
+    pool = LocalPool(world.sessions.handlers(), Inbox(database))
+
+    exchanged = [await pool.ask(exchange), await pool.ask(exchange)]
+    refreshed = [await pool.ask(refresh), await pool.ask(refresh)]
+
+    assert exchanged[0] == exchanged[1] == refreshed[0] == refreshed[1]
+    assert await outcome(world.refresh(second, new_digest(), client.principal_id)) == "won"
 
 
 async def test_tokens_of_another_guild_are_out_of_reach(
