@@ -1,8 +1,8 @@
 """How often somebody may try to sign in: slowed down, never locked out. Pure.
 
 A lane is what attempts are counted by: the login that was tried, known or not, and the address
-that tried it. Each attempt counts when it begins and is taken back when it was right, so guesses
-that are made at the same time gain nothing.
+that tried it. Each attempt counts when it begins and is taken back when it was right, or was not
+looked at, so guesses that are made at the same time gain nothing.
 """
 
 import hashlib

@@ -123,14 +123,16 @@ class PostgresIdentityStore:
 
     async def attempt_in(self, lanes: Sequence[Lane]) -> float:
         """One row a lane; each is decided by its own statement."""
-        for lane in lanes:
+        for place, lane in enumerate(lanes):
             async with self._database.across_guilds() as tx:
                 counted = await tx.fetchval(
                     _ATTEMPT, lane.key, lane.free, lane.window_s, lane.pause_s, lane.pause_max_s
                 )
                 if counted is None:
-                    wait_s = await tx.fetchval(_WAIT, lane.key, lane.window_s)
-                    return max(wait_s or 0.0, 0.001)
+                    wait_s: float | None = await tx.fetchval(_WAIT, lane.key, lane.window_s)
+            if counted is None:
+                await self.take_back_in(lanes[:place])
+                return max(wait_s or 0.0, 0.001)
         return 0.0
 
     async def succeeded_in(self, lanes: Sequence[Lane]) -> None:
@@ -141,6 +143,12 @@ class PostgresIdentityStore:
                     await tx.execute("DELETE FROM sign_in_attempts WHERE lane = $1", lane.key)
                 else:
                     await tx.execute(_TAKE_BACK, lane.key)
+
+    async def take_back_in(self, lanes: Sequence[Lane]) -> None:
+        """Counts one down."""
+        for lane in lanes:
+            async with self._database.across_guilds() as tx:
+                await tx.execute(_TAKE_BACK, lane.key)
 
 
 async def _insert(tx: Transaction, principal: Principal) -> None:

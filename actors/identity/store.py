@@ -11,7 +11,7 @@ from actors.runtime.message import Command, GuildId
 
 
 class IdentityStore(Protocol):
-    """Users and clients of all guilds; each call but `guild_of` and the last two sees one guild."""
+    """Users and clients of all guilds; each call sees one, but `guild_of` and the last three."""
 
     async def guild_of(self, login: str) -> GuildId | None:
         """The guild that a login or client id belongs to, asked before any guild is known."""
@@ -43,7 +43,7 @@ class IdentityStore(Protocol):
     async def attempt_in(self, lanes: Sequence[Lane]) -> float:
         """Counts an attempt to sign in, for all members together.
 
-        A lane that is closed counts nothing and keeps the next ones from counting.
+        A lane that is closed keeps all of them from counting.
 
         Returns:
             0 where it may be made, else the seconds until it may be.
@@ -51,3 +51,6 @@ class IdentityStore(Protocol):
 
     async def succeeded_in(self, lanes: Sequence[Lane]) -> None:
         """Takes the attempt back, as each lane says."""
+
+    async def take_back_in(self, lanes: Sequence[Lane]) -> None:
+        """As if this one attempt had not been made."""
