@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import structlog
+
 from actors import clock, paging
-from actors.errors import NotAuthenticated, NotFound, Overloaded
+from actors.errors import ElderGuildError, NotAuthenticated, NotFound, Overloaded
 from actors.events import Payload
 from actors.identity import domain
-from actors.identity.attempts import lanes
+from actors.identity.attempts import Lane, lanes
 from actors.identity.domain import Principal
 from actors.identity.messages import (
     LOGIN_PATTERN,
@@ -35,6 +37,7 @@ from actors.identity.store import IdentityStore
 from actors.runtime.message import Command, GuildId, Handlers
 from actors.settings import IdentitySettings
 
+_log = structlog.get_logger("elders_guild.identity")
 _NO_DIGEST = "sha256:" + "0" * 64  # no secret has it
 
 
@@ -80,9 +83,13 @@ class IdentitySage:
         wait_s = await self._store.attempt_in(tried)
         if wait_s > 0:
             raise Overloaded(wait_s, "sign-in with this login or from this address")
-        user = await self._find(query.login, Kind.USER)
-        known = None if user is None else user.secret_hash
-        right = await self._passwords.verify(query.password, known)
+        try:
+            user = await self._find(query.login, Kind.USER)
+            known = None if user is None else user.secret_hash
+            right = await self._passwords.verify(query.password, known)
+        except ElderGuildError:
+            await self._take_back(tried)
+            raise
         if user is None or not right:
             raise NotAuthenticated
         await self._store.succeeded_in(tried)
@@ -184,6 +191,13 @@ class IdentitySage:
         if found is None or found.kind is not kind:
             raise NotFound(kind.value, principal_id)
         return found
+
+    async def _take_back(self, tried: Sequence[Lane]) -> None:
+        """The password was not looked at: that is our failure. Done if it can be."""
+        try:
+            await self._store.take_back_in(tried)
+        except ElderGuildError as error:
+            _log.warning("attempt_not_taken_back", code=error.code)
 
     async def _authenticated(self, client_id: str, secret: str) -> Principal:
         client = await self._find(client_id, Kind.CLIENT)

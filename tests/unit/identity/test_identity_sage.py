@@ -5,7 +5,14 @@ import asyncio
 import pytest
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from actors.errors import NotAuthenticated, NotFound, Overloaded, ValidationError
+from actors.errors import (
+    DependencyUnavailable,
+    ElderGuildError,
+    NotAuthenticated,
+    NotFound,
+    Overloaded,
+    ValidationError,
+)
 from actors.events import PrincipalCreated, PrincipalUpdated
 from actors.identity.messages import (
     ClientCredentials,
@@ -39,6 +46,19 @@ class CountingHasher(Argon2Hasher):
     def verify(self, password: str | bytes, hash: str | bytes) -> bool:
         self.checks += 1
         return super().verify(password, hash)
+
+
+class FailingStore(MemoryIdentityStore):
+    """Fails to look a login up, while it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failure: ElderGuildError | None = None
+
+    async def guild_of(self, login: str) -> GuildId | None:
+        if self.failure is not None:
+            raise self.failure
+        return await super().guild_of(login)
 
 
 @pytest.fixture
@@ -175,6 +195,24 @@ async def test_nothing_secret_is_in_an_event(pool: LocalPool, store: MemoryIdent
 
     assert PASSWORD not in repr(store.events)
     assert SECRET not in repr(store.events)
+
+
+@pytest.mark.parametrize("failure", [Overloaded(1.0), DependencyUnavailable("postgres")])
+async def test_what_failed_because_of_us_is_no_wrong_password(
+    hasher: CountingHasher, failure: ElderGuildError
+) -> None:
+    store = FailingStore()
+    sage = IdentitySage(store, Passwords(IdentitySettings(account_failures=2), hasher))
+    pool = LocalPool(sage.handlers())
+    await pool.ask(create_user())
+
+    store.failure = failure
+    for _ in range(5):
+        with pytest.raises(type(failure)):
+            await pool.ask(log_in("elder", PASSWORD))
+    store.failure = None
+
+    assert (await pool.ask(log_in("elder", PASSWORD))).guild_id == GUILD
 
 
 async def test_more_checks_than_may_wait_are_refused_at_once(hasher: CountingHasher) -> None:
