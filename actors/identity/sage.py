@@ -38,6 +38,7 @@ from actors.runtime.message import Command, GuildId, Handlers
 from actors.settings import IdentitySettings
 
 _log = structlog.get_logger("elders_guild.identity")
+_NO_GUILD = GuildId("guild_" + "0" * 26)  # never made
 _NO_DIGEST = "sha256:" + "0" * 64  # no secret has it
 
 
@@ -207,11 +208,14 @@ class IdentitySage:
         return client
 
     async def _find(self, login: str, kind: Kind) -> Principal | None:
-        """The principal that may sign in under this name; None, whatever the reason."""
+        """The principal that may sign in under this name; None, whatever the reason.
+
+        Each name that can be somebody's costs the same two look-ups.
+        """
         if not LOGIN_PATTERN.fullmatch(login):
             return None
         guild_id = await self._store.guild_of(login)
-        found = None if guild_id is None else await self._store.by_login(guild_id, login)
+        found = await self._store.by_login(guild_id or _NO_GUILD, login)  # as long for nobody
         if found is None or found.kind is not kind or found.disabled:
             return None
         return found

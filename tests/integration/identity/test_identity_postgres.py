@@ -22,6 +22,7 @@ from actors.runtime.message import GuildId, Permission
 from actors.settings import GuildSettings
 from actors.storage.database import Database
 from cluster import accounts, admin
+from tests.fixtures.gateway import quick_passwords
 from tests.fixtures.identity_contract import IdentityStoreContract, add_user, context
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import SECRET_KEY, new_vault
@@ -115,6 +116,18 @@ async def test_the_first_guild_is_made_once_and_its_secrets_work(
     assert person.guild_id == first.guild_id
     assert person.permissions == {Permission.ADMIN}
     assert program.permissions == {Permission.WRITE, Permission.INCIDENT}
+
+
+async def test_a_name_that_is_nobodys_is_not_authenticated(store: PostgresIdentityStore) -> None:
+    sage = IdentitySage(store, quick_passwords(GuildSettings()))
+    nobody = context(GuildId(""))
+
+    with pytest.raises(NotAuthenticated):
+        await sage.log_in(LogIn(context=nobody, login="nobody", password="x"))
+    with pytest.raises(NotAuthenticated):
+        await sage.client_credentials(
+            ClientCredentials(context=nobody, client_id="nobody", secret="x")
+        )
 
 
 async def test_an_operator_resets_a_password(

@@ -14,6 +14,7 @@ from actors.errors import (
     ValidationError,
 )
 from actors.events import PrincipalCreated, PrincipalUpdated
+from actors.identity.domain import Principal
 from actors.identity.messages import (
     ClientCredentials,
     CreateClient,
@@ -46,6 +47,22 @@ class CountingHasher(Argon2Hasher):
     def verify(self, password: str | bytes, hash: str | bytes) -> bool:
         self.checks += 1
         return super().verify(password, hash)
+
+
+class CountingStore(MemoryIdentityStore):
+    """Remembers what was looked up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look_ups: list[str] = []
+
+    async def guild_of(self, login: str) -> GuildId | None:
+        self.look_ups.append("guild_of")
+        return await super().guild_of(login)
+
+    async def by_login(self, guild_id: GuildId, login: str) -> Principal | None:
+        self.look_ups.append("by_login")
+        return await super().by_login(guild_id, login)
 
 
 class FailingStore(MemoryIdentityStore):
@@ -195,6 +212,21 @@ async def test_nothing_secret_is_in_an_event(pool: LocalPool, store: MemoryIdent
 
     assert PASSWORD not in repr(store.events)
     assert SECRET not in repr(store.events)
+
+
+@pytest.mark.parametrize("client_id", ["robot", "nobody", "elder"])
+async def test_a_name_that_is_nobodys_is_looked_up_as_often_as_one_that_is_somebodys(
+    hasher: CountingHasher, client_id: str
+) -> None:
+    store = CountingStore()
+    pool = LocalPool(IdentitySage(store, Passwords(IdentitySettings(), hasher)).handlers())
+    await pool.ask(create_user())
+    await pool.ask(create_client())
+
+    with pytest.raises(NotAuthenticated):
+        await pool.ask(credentials(client_id, "wrong"))
+
+    assert store.look_ups == ["guild_of", "by_login"]
 
 
 @pytest.mark.parametrize("failure", [Overloaded(1.0), DependencyUnavailable("postgres")])
