@@ -41,10 +41,24 @@ WITH done AS (
 DELETE FROM pull_deliveries AS line USING done
 WHERE (line.subscription, line.xid, line.seq) = (done.subscription, done.xid, done.seq)
 """
+# A session goes after its last token: as many as it has would go along at once.
 # A code that comes again within the hour still ends what it gave.
 _FORGET_SIGN_INS = (
     """
-    WITH old AS (SELECT session_id FROM sessions WHERE expires_at < clock_timestamp() LIMIT $1)
+    WITH old AS (
+        SELECT token.digest FROM sessions JOIN refresh_tokens AS token USING (session_id)
+        WHERE sessions.expires_at < clock_timestamp() LIMIT $1
+    )
+    DELETE FROM refresh_tokens AS token USING old WHERE token.digest = old.digest
+    """,
+    """
+    WITH old AS (
+        SELECT session_id FROM sessions
+        WHERE expires_at < clock_timestamp() AND NOT EXISTS (
+            SELECT FROM refresh_tokens AS token WHERE token.session_id = sessions.session_id
+        )
+        LIMIT $1
+    )
     DELETE FROM sessions USING old WHERE sessions.session_id = old.session_id
     """,
     """

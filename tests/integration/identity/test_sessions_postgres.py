@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
 from typing import TypeVar
 
 import pytest
@@ -261,6 +262,32 @@ async def test_from_beyond_the_newest_transaction_everything_is_read_again(world
     )
 
     assert begun.session_id in {one.subject for one in page.revocations}
+
+
+async def test_the_tokens_of_an_expired_session_are_forgotten_a_part_at_a_time(
+    world: World, module_database: PreparedDatabase, database: Database
+) -> None:
+    user = await world.user()
+    world.time.pass_s(-90 * 86_400)
+    digests = [new_digest() for _ in range(5)]
+    begun = await world.sign_in(user, digests[0])
+    for used, following in pairwise(digests):
+        await world.refresh(used, following)
+    across = await Database.open(module_database.log_url, CONFIG.database, connections=1)
+    few = CONFIG.log.model_copy(update={"housekeeping_rows": 2})
+
+    left: list[tuple[int, int]] = []
+    for _ in range(3):
+        await keep_house(across, few, clock.now())
+        async with database.read(world.guild) as tx:
+            tokens = await tx.fetchval("SELECT count(*) FROM refresh_tokens")
+            sessions = await tx.fetchval(
+                "SELECT count(*) FROM sessions WHERE session_id = $1", begun.session_id
+            )
+        left.append((tokens, sessions))
+
+    await across.close()
+    assert left == [(3, 1), (1, 1), (0, 0)]
 
 
 async def test_what_has_expired_is_forgotten(
