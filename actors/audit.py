@@ -14,7 +14,14 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Self
 
-from actors.events import DocumentDeleted, Payload, PrincipalCreated, PrincipalUpdated
+from actors.events import (
+    DocumentDeleted,
+    Payload,
+    PrincipalCreated,
+    PrincipalUpdated,
+    SessionEnded,
+    SessionStarted,
+)
 from actors.runtime.message import Command, Context, Delivery, GuildId
 
 GENESIS = "0" * 64
@@ -238,5 +245,9 @@ def _details(payload: Payload) -> Mapping[str, Any]:
             return {"kind": kind, "role": role}
         case PrincipalUpdated(fields=fields):
             return {"fields": list(fields)}
+        case SessionStarted(principal_id=principal_id):
+            return {"principal_id": principal_id}
+        case SessionEnded(principal_id=principal_id, reason=reason):
+            return {"principal_id": principal_id, "reason": reason}
         case _:
             return {}

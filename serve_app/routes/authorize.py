@@ -132,6 +132,7 @@ async def decide(call: Current, request: Request) -> Response:
         answer = _page(call, asked, problem.status, problem.detail)
         answer.headers.update(problem.headers)
         return answer
+    call.gateway.audit.signed_in(call, granted.guild_id, granted.principal_id, "password")
     code = opaque.new_secret()
     command = IssueCode(
         **origin_in(call, granted.guild_id, granted.principal_id),

@@ -5,13 +5,14 @@ from typing import Any
 
 import asyncpg
 
+from actors.audit import entry_by
 from actors.errors import Overloaded, VersionConflict
 from actors.events import Payload
 from actors.identity.sessions.domain import Code, Refresh, Session
 from actors.identity.sessions.messages import DenyToken, Revocation, Revoked
 from actors.runtime.message import Command, GuildId, Permission
 from actors.settings import IdentitySettings
-from actors.storage import inbox, outbox, revocations
+from actors.storage import audit_log, inbox, outbox, revocations
 from actors.storage.database import Database, Transaction
 
 _BY_REFRESH = """
@@ -175,7 +176,7 @@ class PostgresSessionStore:
             await _append(tx, session, events, cause, before=1)
 
     async def deny(self, command: DenyToken) -> None:
-        """One row of the deny list. Those who count at the same moment may exceed by one each."""
+        """Row and audit entry. Those who count at the same moment may exceed by one each."""
         guild_id, token_id = command.context.caller.guild_id, command.token_id
         async with self._database.transaction(guild_id) as tx:
             denied = await tx.fetchrow(_DENIED, guild_id, token_id)
@@ -185,6 +186,9 @@ class PostgresSessionStore:
             if denied["number"] >= self._max_denied:
                 raise Overloaded(max(denied["wait_s"], 1.0), "the list of denied tokens")
             await revocations.add(tx, guild_id, "token", token_id, kept_s=self._kept_s)
+            await audit_log.append(
+                tx, [entry_by(command.context, "token.denied", "token", token_id)]
+            )
 
     async def revoked_since(self, cursor: int, limit: int) -> Revoked:
         """One statement, and one snapshot, of all guilds."""

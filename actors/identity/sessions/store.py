@@ -60,7 +60,7 @@ class RevocationStore(Protocol):
     """What is refused before it expires."""
 
     async def deny(self, command: DenyToken) -> None:
-        """Refuses one access token from now on; a repeat changes nothing.
+        """Refuses one access token from now on, which is audited; a repeat changes nothing.
 
         Raises:
             Overloaded: the guild has as many of them as it may have at a time.

@@ -231,6 +231,29 @@ async def test_tokens_of_another_guild_are_out_of_reach(
     assert await outcome(world.refresh(digest, new_digest())) == "won"
 
 
+async def test_a_denied_token_and_whose_session_ended_for_what_reason_are_audited_once(
+    world: World, database: Database
+) -> None:
+    user, digest, token = await world.user(), new_digest(), clock.new_id("jti")
+    begun = await world.sign_in(user, digest)
+
+    for _ in range(2):
+        await world.deny(token)
+        await world.sign_out(digest)
+
+    async with database.read(world.guild) as tx:
+        rows = await tx.fetch(
+            "SELECT action, entity_id, details->>'principal_id' AS whose,"
+            " details->>'reason' AS reason FROM audit_log"
+            " WHERE entity_type IN ('token', 'session') ORDER BY number"
+        )
+    assert [tuple(row) for row in rows] == [
+        ("user.session.started", begun.session_id, user.principal_id, None),
+        ("token.denied", token, None, None),
+        ("user.session.ended", begun.session_id, user.principal_id, "revoked"),
+    ]
+
+
 async def test_what_an_open_transaction_will_revoke_is_not_missed(
     world: World, database: Database
 ) -> None:

@@ -28,6 +28,7 @@ from tests.fixtures.gateway import (
 )
 from tests.fixtures.identity_contract import context
 from tests.fixtures.memory_bus import MemoryBus
+from tests.fixtures.oauth import agreed, people, visitor
 
 AUDIT = "/api/v1/audit"
 
@@ -214,6 +215,26 @@ async def test_programs_that_sign_in_and_whoever_cannot_are_told(guild: Guild) -
         ("failure", "client", "program"),
         ("failure", "password", "program"),
     }
+
+
+async def test_who_signs_in_to_let_a_program_act_is_told(guild: Guild) -> None:
+    config = settings().model_copy(update={"audit": AuditSettings(flush_s=0)})
+    pools = sages(config)
+    known = await people(pools["identity"])
+    app = app_over({**pools, "bus": guild}, config)
+
+    async with visitor(app) as client:
+        sent = await client.post("/oauth/authorize", data=agreed())
+        await app.state.gateway.audit.flush()
+
+    assert sent.status_code == 303
+    (entry,) = await guild.entries()
+    assert (entry.action, entry.outcome, entry.actor, entry.entity_id) == (
+        "sign_in",
+        "success",
+        known.elder.principal_id,
+        "password",
+    )
 
 
 async def test_who_is_refused_is_told_and_administrators_read_it(guild: Guild) -> None:
