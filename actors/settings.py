@@ -519,6 +519,9 @@ class AuditSettings(_Section):
     """The audit log; what the gateway saw is written in the background."""
 
     flush_s: float = Field(default=0.5, ge=0, description="what a killed process may take along")
+    merge_s: float = Field(
+        default=60.0, ge=0, description="equal notes become one entry, after the first of them"
+    )
     max_waiting: int = Field(default=1_000, ge=1, description="different notes of one replica")
     max_waiting_logins: int = Field(
         default=250, ge=0, description="of those, about logins that may be nobody's"

@@ -1,11 +1,14 @@
 """Sign-ins and refusals on their way to the audit log.
 
 Nothing of this holds a request up: what is noted waits in a bounded place of this process, and is
-written a moment later, in the background. A killed process takes what waits along; what is too much
-is counted by ``elders_guild_audit_notes_dropped``.
+written a moment later, in the background. Equal ones that follow soon are counted, and become one
+entry a while later: who repeats himself fills no log. A killed process takes what waits along; what
+is too much is counted by ``elders_guild_audit_notes_dropped``.
 """
 
 import asyncio
+import itertools
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -58,7 +61,7 @@ class Named(Protocol):
 
 
 class _What(NamedTuple):
-    """Equal ones of one moment become one entry.
+    """Equal ones of a while become one entry.
 
     Attributes:
         login: where the account is not known yet; it is looked up, and never written.
@@ -89,11 +92,15 @@ class AuditTrail:
         pool: PoolOf,
         settings: AuditSettings,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._settings = settings
         self._sleep = sleep
+        self._monotonic = monotonic
         self._waiting: dict[_What, _First] = {}
+        self._told: dict[_What, float] = {}
+        self._flushing = False
         self._delivering: asyncio.Task[None] | None = None
 
     def answered(self, of: Named, query: object, reply: object) -> None:
@@ -132,7 +139,9 @@ class AuditTrail:
     async def flush(self) -> None:
         """Waits until everything noted so far is written, or given up."""
         if self._delivering is not None:
+            self._flushing = True
             await asyncio.wait([self._delivering])
+            self._flushing = False
 
     def _note(self, what: _What, of: Named) -> None:
         known = self._waiting.get(what)
@@ -146,23 +155,45 @@ class AuditTrail:
             self._delivering = asyncio.get_running_loop().create_task(self._deliver())
 
     def _has_place(self, what: _What) -> bool:
-        """Who makes names up takes no place from those that are known."""
+        """Who makes names up takes no place from those that are known.
+
+        A login that was told of lately is known; one that was found to be nobody's never is.
+        """
         if len(self._waiting) >= self._settings.max_waiting:
             return False
         if not what.login:
             return True
-        logins = sum(1 for one in self._waiting if one.login)
-        return logins < self._settings.max_waiting_logins
+        logins = sum(1 for one in self._waiting if one.login and one not in self._told)
+        return what in self._told or logins < self._settings.max_waiting_logins
 
     async def _deliver(self) -> None:
         while self._waiting:
             await self._sleep(self._settings.flush_s)
-            notes, self._waiting = self._waiting, {}
+            notes = self._take_due()
             accounts = await self._accounts(notes)
+            for what in notes:
+                if what.login and accounts.get(what.login) is None:
+                    self._told.pop(what, None)
             for command in _commands(notes, accounts):
                 done = await self._done(command, _each_entry, self._ask)
                 written = sum(len(part.entries) for part, _ in done)
                 metrics.AUDIT_NOTES_DROPPED.inc(len(command.entries) - written)
+
+    def _take_due(self) -> Mapping[_What, _First]:
+        """What is to be written now: what was not told lately, or everything where that is over."""
+        now = self._monotonic()
+        since = now - self._settings.merge_s
+        self._told = {what: at for what, at in self._told.items() if at > since}
+        due = {
+            what: first
+            for what, first in self._waiting.items()
+            if self._flushing or what not in self._told
+        }
+        for what in due:
+            del self._waiting[what]
+        room = self._settings.max_waiting - len(self._told)
+        self._told |= dict.fromkeys(itertools.islice(due, room), now)
+        return due
 
     async def _accounts(self, notes: Mapping[_What, _First]) -> Mapping[str, Account | None]:
         """Those that were looked up; notes about others are dropped."""

@@ -67,10 +67,29 @@ class Guild:
         return [one for guild in (GUILD, OTHER_GUILD) for one in records.get(guild, [])]
 
 
-def trail(guild: Guild, **changes: Any) -> AuditTrail:
-    async def no_time(_: float) -> None:
+@pytest.fixture
+def guild() -> Guild:
+    return Guild()
+
+
+def refused(user: str) -> Trace:
+    """The request of a user who may not ask for that."""
+    trace = Trace("", "")
+    trace.guild_id, trace.user_id, trace.route = GUILD, user, "/api/v1/tasks"
+    return trace
+
+
+async def no_time(_: float) -> None:
+    await asyncio.sleep(0)
+
+
+async def a_moment() -> None:
+    """Enough for what is due to be written."""
+    for _ in range(100):
         await asyncio.sleep(0)
 
+
+def trail(guild: Guild, **changes: Any) -> AuditTrail:
     return AuditTrail(lambda _: guild, AuditSettings(**changes), no_time)
 
 
@@ -93,6 +112,49 @@ async def test_a_sign_in_is_told_with_the_ids_of_its_request() -> None:
         "cor-7",
         "password",
     )
+
+
+async def test_guesses_that_are_repeated_wait_for_nothing_and_hold_no_place(guild: Guild) -> None:
+    account = Account(guild_id=GUILD, principal_id="user_1")
+    guild.store.accounts |= {"anna": account, "emma": account}
+    audit = trail(guild, max_waiting_logins=2)
+    before = dropped()
+
+    for _ in range(3):
+        for name in ("guess", "anna", "emma"):
+            audit.sign_in_failed(Trace("", ""), name, "password")
+        await a_moment()
+    await audit.flush()
+
+    assert [one.details for one in await guild.entries()] == ["{}", "{}", '{"times":2}', "{}"]
+    assert dropped() - before == 1  # at first nobody knew whose login it was
+
+
+async def test_equal_notes_of_a_minute_become_one_entry_after_the_first(guild: Guild) -> None:
+    now = 0.0
+    audit = AuditTrail(lambda _: guild, AuditSettings(), no_time, lambda: now)
+
+    for second in range(100):
+        now = float(second)
+        audit.denied(refused("user_1"))
+        await a_moment()
+    before = len(await guild.entries())
+    await audit.flush()
+
+    told = [one.details for one in await guild.entries()]
+    assert (before, told) == (2, ["{}", '{"times":60}', '{"times":39}'])
+
+
+async def test_a_flush_writes_what_would_be_merged_later(guild: Guild) -> None:
+    audit = trail(guild)
+    audit.denied(refused("user_1"))
+    await audit.flush()
+
+    for _ in range(3):
+        audit.denied(refused("user_1"))
+    await audit.flush()
+
+    assert [one.details for one in await guild.entries()] == ["{}", '{"times":3}']
 
 
 async def test_a_failed_sign_in_is_told_to_the_guild_of_its_account_and_never_by_its_login() -> (
@@ -183,11 +245,6 @@ async def test_names_that_somebody_makes_up_leave_places_for_callers_we_know() -
     assert len(await guild.entries()) == 15
     assert len(guild.looked_up) == 5
     assert dropped() - before == 45
-
-
-@pytest.fixture
-def guild() -> Guild:
-    return Guild()
 
 
 async def test_programs_that_sign_in_and_whoever_cannot_are_told(guild: Guild) -> None:
