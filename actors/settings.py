@@ -49,6 +49,9 @@ class DatabaseSettings(_Section):
     command_timeout_s: float = 10.0
     lock_timeout_s: float = 5.0
     idle_in_transaction_timeout_s: float = 15.0
+    migration_timeout_s: float = Field(
+        default=3_600.0, gt=0, description="of one migration, which may rewrite a large table"
+    )
 
 
 class RuntimeSettings(_Section):

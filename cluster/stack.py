@@ -150,7 +150,8 @@ class LocalStack:
             await self._start_service(self._postgres)
             await bootstrap(self._plan.admin_url, self._plan.credentials.roles, database=DATABASE)
         try:
-            applied = await migrate(at.owner_url)
+            timeout_s = self._plan.settings.database.migration_timeout_s
+            applied = await migrate(at.owner_url, timeout_s=timeout_s)
         except MigrationError as error:
             raise StackProblem(f"the migration failed: {error}") from error
         self._say(f"the database is up, {len(applied)} migrations applied")

@@ -42,16 +42,17 @@ def shipped() -> list[Migration]:
     return sorted(found, key=lambda migration: migration.number)
 
 
-async def migrate(owner_url: str, *, timeout_s: float = 60.0) -> list[str]:
+async def migrate(owner_url: str, *, timeout_s: float = 3_600.0) -> list[str]:
     """Applies what is missing and returns the names of the files it applied.
 
     Args:
         owner_url: connection of the role ``guild_owner``.
-        timeout_s: for each statement.
+        timeout_s: for each file, and for another migrator to end.
 
     Raises:
-        MigrationError: roles or the ``vector`` extension are missing, an applied file was changed,
-            the database is newer than this version, or was restored from another server.
+        MigrationError: a file took too long, roles or the ``vector`` extension are missing, an
+            applied file was changed, the database is newer than this version, or was restored from
+            another server.
     """
     connection = await asyncpg.connect(owner_url, command_timeout=timeout_s)
     try:
@@ -60,6 +61,11 @@ async def migrate(owner_url: str, *, timeout_s: float = 60.0) -> list[str]:
         applied = await _apply_missing(connection, shipped())
         await _check_at_home(connection)
         return applied
+    except TimeoutError:
+        raise MigrationError(
+            f"it took longer than {timeout_s:g} s: nothing of the file that was under way is left;"
+            " give it more with GUILD_DATABASE__MIGRATION_TIMEOUT_S"
+        ) from None
     finally:
         await connection.close()
 

@@ -1,3 +1,4 @@
+import asyncio
 import datetime
 from collections.abc import Iterator
 
@@ -5,9 +6,11 @@ import asyncpg
 import pytest
 
 from actors.events import PrincipalCreated, TaskDeleted, decode
+from actors.settings import DatabaseSettings, settings
 from actors.storage import migrate as migrations
 from actors.storage.migrate import Migration, MigrationError, migrate, shipped
 from cluster.bootstrap import Passwords, bootstrap
+from cluster.migrate import main as migrate_command
 from cluster.services import PostgresServer
 from tests.fixtures.services import PreparedDatabase, run_now
 
@@ -105,6 +108,24 @@ async def test_a_migration_that_fails_leaves_nothing_of_itself(
         await migrate(empty_database)
 
     assert await schema_of(empty_database) == schema
+
+
+def test_a_migration_has_the_time_that_is_set_and_says_when_it_was_too_short(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(migrate(empty_database))
+    slow = Migration(999, "999_slow.sql", "CREATE TABLE half (x int); SELECT pg_sleep(9);")
+    monkeypatch.setattr(migrations, "shipped", lambda: [*_FILES, slow])
+    monkeypatch.setattr("cluster.migrate.settings", settings.__wrapped__)
+    monkeypatch.setenv("GUILD_MIGRATION_DATABASE_URL", empty_database)
+    monkeypatch.setenv("GUILD_DATABASE__MIGRATION_TIMEOUT_S", "1")
+
+    code = migrate_command()
+
+    assert code == 1
+    assert "GUILD_DATABASE__MIGRATION_TIMEOUT_S" in capsys.readouterr().err
+    assert DatabaseSettings().migration_timeout_s > 60
+    assert "half" not in {table for table, _, _ in asyncio.run(schema_of(empty_database))}
 
 
 async def test_logins_that_were_written_in_clear_stay_behind_when_the_log_moves(
