@@ -15,7 +15,7 @@ from actors.runtime.message import GuildId
 from actors.settings import GuildSettings, settings
 from actors.storage import audit_log
 from actors.storage.database import Database
-from cluster.guilds import all_guilds
+from cluster.guilds import all_guilds, check_guild
 
 app = typer.Typer(help="The audit log.", no_args_is_help=True)
 
@@ -34,7 +34,7 @@ def verify_command(
 ) -> None:
     """Checks every entry's hash and that none is missing; prints where each guild's log ends.
 
-    Exits with 1 and the number of the first entry that is wrong.
+    Exits with 1 and the number of the first entry that is wrong, with 2 for a guild that is none.
     """
     if anchor and not guild:
         raise typer.BadParameter("an anchor is of one guild: name it with --guild")
@@ -49,13 +49,19 @@ def verify_command(
 
 
 async def verify_all(config: GuildSettings, guild_id: GuildId, anchor: Anchor | None) -> bool:
-    """Says of each guild how its log is; answers whether all of them are whole."""
+    """Says of each guild how its log is; answers whether all of them are whole.
+
+    Raises:
+        NotFound: the guild that is named is none.
+    """
     guilds = [guild_id] if guild_id else await all_guilds(config)
     database = await Database.open(
         config.database_url.get_secret_value(), config.database, connections=1
     )
     whole = True
     try:
+        if guild_id:
+            await check_guild(database, guild_id)
         for one in guilds:
             try:
                 head = await audit_log.verify(database, one, config.audit.verify_rows, anchor)

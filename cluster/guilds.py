@@ -1,5 +1,6 @@
 """Which guilds there are, for what is done to each of them."""
 
+from actors.errors import NotFound
 from actors.runtime.message import GuildId
 from actors.settings import GuildSettings
 from actors.storage.database import Database
@@ -16,3 +17,10 @@ async def all_guilds(config: GuildSettings) -> list[GuildId]:
     finally:
         await log.close()
     return [GuildId(row["guild_id"]) for row in rows]
+
+
+async def check_guild(database: Database, guild_id: GuildId) -> None:
+    """Raises `NotFound` where there is no such guild. Needs the role ``guild_app``."""
+    async with database.read(guild_id) as tx:
+        if not await tx.fetchval("SELECT true FROM guilds WHERE guild_id = $1", guild_id):
+            raise NotFound("guild", guild_id)

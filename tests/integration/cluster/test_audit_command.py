@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
+from actors import clock
 from actors.audit import AuditEntry
 from actors.runtime.message import GuildId
 from actors.settings import settings
@@ -80,3 +81,12 @@ def test_an_anchor_without_its_guild_is_refused() -> None:
     refused = CliRunner().invoke(app, ["audit", "verify", "--anchor", "1:" + "a" * 64])
 
     assert refused.exit_code == 2
+
+
+@pytest.mark.parametrize("guild", ["typo", clock.new_id("guild")])
+def test_a_guild_that_is_none_has_no_whole_log(prepared: PreparedDatabase, guild: str) -> None:
+    refused = CliRunner().invoke(app, ["audit", "verify", "--guild", guild])
+
+    assert refused.exit_code == 2
+    assert "guild" in refused.output
+    assert ":" not in refused.output
