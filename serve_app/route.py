@@ -185,7 +185,7 @@ async def _read(request: Request, kind: Body, settings: GatewaySettings) -> tupl
         Body.EVENTS: settings.max_events_body_bytes,
         Body.FORM: settings.max_form_bytes,
     }
-    _check_media_type(request.headers.get("content-type", ""), kind)
+    _check_media_type(request.headers, kind)
     raw = await strict.read_body(
         request.receive, request.headers, sizes[kind], settings.body_timeout_s
     )
@@ -214,13 +214,14 @@ def media_type(headers: Headers) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _check_media_type(content_type: str, kind: Body) -> None:
+def _check_media_type(headers: Headers, kind: Body) -> None:
+    content_type = headers.get("content-type", "")
     match kind:
         case Body.EVENTS:
             event_in.check_media_type(content_type)
             return
         case Body.FORM:
-            taken = _is_form(content_type)
+            taken = media_type(headers) == "application/x-www-form-urlencoded"
         case _:
             taken = _is_json(content_type)
     if not taken:
@@ -236,10 +237,6 @@ def _is_json(content_type: str) -> bool:
     return message.get_content_maintype() == "application" and (
         subtype == "json" or subtype.endswith("+json")
     )
-
-
-def _is_form(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded"
 
 
 def _digest(request: Request, body: Any) -> str:

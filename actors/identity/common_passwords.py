@@ -3,8 +3,6 @@
 import functools
 import re
 
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
-
 _MOST_USED = 10_000
 _ENDS = re.compile(r"^[^a-z]+|[^a-z]+$")
 
@@ -30,4 +28,6 @@ def _repeated(text: str) -> str:
 
 @functools.cache
 def _most_used() -> frozenset[str]:
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # large, and seldom needed
+
     return frozenset(FREQUENCY_LISTS["passwords"][:_MOST_USED])

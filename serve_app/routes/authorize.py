@@ -11,6 +11,7 @@ from fastapi.responses import Response
 
 from actors.errors import ElderGuildError, NotAuthenticated, NotFound, ValidationError
 from actors.identity.messages import ClientView, FindClient
+from actors.identity.redirects import check_challenge
 from actors.identity.sessions.messages import IssueCode
 from serve_app import opaque
 from serve_app.call import Call, Current
@@ -21,7 +22,6 @@ from serve_app.signing_in import Form, field, origin_in, parse_form, sign_in, te
 
 router = new_router()
 _STATE = re.compile(r"[\x20-\x7e]{0,512}")
-_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _KEPT = (
     "response_type",
     "client_id",
@@ -170,13 +170,12 @@ async def _asked(call: Call, raw: bytes) -> Asked:
     if redirect_uri not in client.redirect_uris:
         raise _unknown()
     state = form.get("state", "")
-    challenge = form.get("code_challenge", "")
     wrong = ""
     if not _STATE.fullmatch(state):
         wrong, state = "invalid_request", ""
     elif form.get("response_type") != "code":
         wrong = "unsupported_response_type"
-    elif form.get("code_challenge_method") != "S256" or not _CHALLENGE.fullmatch(challenge):
+    elif not _has_proof_key(form):
         wrong = "invalid_request"
     return Asked(
         client=client,
@@ -184,9 +183,17 @@ async def _asked(call: Call, raw: bytes) -> Asked:
         redirect_uri=redirect_uri,
         scopes=tuple(form.get("scope", "").split()),
         state=state,
-        challenge=challenge,
+        challenge=form.get("code_challenge", ""),
         wrong=wrong,
     )
+
+
+def _has_proof_key(form: Form) -> bool:
+    try:
+        check_challenge(form.get("code_challenge", ""))
+    except ValidationError:
+        return False
+    return form.get("code_challenge_method") == "S256"
 
 
 def _unknown() -> Problem:
