@@ -12,7 +12,7 @@ from actors.identity.domain import Principal
 from actors.identity.messages import Kind, Role
 from actors.runtime.message import Command, GuildId, Permission
 from actors.settings import IdentitySettings
-from actors.storage import inbox, outbox, revocations
+from actors.storage import inbox, logins, outbox, revocations
 from actors.storage.database import Database, Transaction
 
 _COLUMNS = """
@@ -69,10 +69,8 @@ class PostgresIdentityStore:
         self._kept_s = (settings or IdentitySettings()).revocation_kept_s
 
     async def guild_of(self, login: str) -> GuildId | None:
-        """Asks the one function that sees the logins of every guild."""
-        async with self._database.across_guilds() as tx:
-            found = await tx.fetchval("SELECT guild_of_login($1)", login)
-        return None if found is None else GuildId(found)
+        """By its unique name in all guilds."""
+        return await logins.guild_of(self._database, login)
 
     async def by_login(self, guild_id: GuildId, login: str) -> Principal | None:
         """One row by its unique name."""

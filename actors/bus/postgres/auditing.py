@@ -2,8 +2,7 @@
 
 from actors import paging
 from actors.bus.messages import Account, AuditPage, ListAudit, RecordAudit
-from actors.runtime.message import GuildId
-from actors.storage import audit_log, inbox
+from actors.storage import audit_log, inbox, logins
 from actors.storage.database import Database
 
 _PAGE = f"""
@@ -51,12 +50,10 @@ class PostgresAuditStore:
             await audit_log.append(tx, command.entries)
 
     async def account(self, login: str) -> Account | None:
-        """Asks the one function that sees the logins of every guild, then that guild."""
-        async with self._database.across_guilds() as tx:
-            found = await tx.fetchval("SELECT guild_of_login($1)", login)
-        if found is None:
+        """The guild first, then the id in it."""
+        guild_id = await logins.guild_of(self._database, login)
+        if guild_id is None:
             return None
-        guild_id = GuildId(found)
         async with self._database.read(guild_id) as tx:
             principal_id = await tx.fetchval(
                 "SELECT principal_id FROM principals WHERE guild_id = $1 AND login = $2",
