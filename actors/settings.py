@@ -460,7 +460,9 @@ class GatewaySettings(_Section):
         default=0.5, gt=0, le=1, description="between looks for what was revoked"
     )
     revocation_timeout_s: float = Field(default=2.0, gt=0, description="of one look")
-    revocation_page: int = Field(default=1_000, ge=1, le=10_000)
+    revocation_page: int = Field(
+        default=1_000, ge=2, le=10_000, description="more than one transaction adds"
+    )
     max_revocations: int = Field(
         default=200_000, ge=1, description="remembered; with more of them nobody is admitted"
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from typing import TypeVar
 
@@ -11,16 +12,18 @@ from actors import clock
 from actors.identity.messages import TokenGrant
 from actors.identity.postgres import PostgresIdentityStore
 from actors.identity.sage import IdentitySage
-from actors.identity.sessions.messages import ExchangeCode, RefreshSession, RevokedSince
+from actors.identity.sessions.messages import ExchangeCode, RefreshSession, Revoked, RevokedSince
 from actors.identity.sessions.postgres import PostgresSessionStore
 from actors.identity.sessions.sage import SessionSage
 from actors.runtime.local import LocalPool
 from actors.runtime.message import GuildId
-from actors.settings import GuildSettings
+from actors.settings import GatewaySettings, GuildSettings
+from actors.storage import revocations
 from actors.storage.database import Database, Transaction
 from actors.storage.housekeeping import keep_house
 from actors.storage.inbox import Inbox
 from cluster import admin
+from serve_app.revocations import Held, Revocations
 from tests.fixtures.gateway import quick_passwords
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.session_contract import (
@@ -273,6 +276,32 @@ async def test_what_an_open_transaction_will_revoke_is_not_missed(
 
     assert late not in {one.subject for one in before.revocations}
     assert late in {one.subject for one in after.revocations}
+
+
+async def test_what_was_open_while_the_first_of_several_pages_was_read_is_not_missed(
+    world: World, database: Database
+) -> None:
+    late = clock.new_id("jti")
+    replica = Revocations(GatewaySettings(revocation_page=2))
+    pool = LocalPool(world.sessions.handlers())
+    async with AsyncExitStack() as transaction:
+        tx = await transaction.enter_async_context(database.transaction(world.guild))
+        await revocations.add(tx, world.guild, "token", late, kept_s=60.0)
+        for _ in range(3):
+            await world.deny(clock.new_id("jti"))
+
+        async def since(query: RevokedSince) -> Revoked:
+            page = await pool.ask(query)
+            await transaction.aclose()
+            return page
+
+        await replica.look(lambda _: LocalPool({RevokedSince: since}))
+    await replica.look(lambda _: pool)
+
+    held = Held(
+        token_id=late, session_id="", principal_id="", version=0, client_id="", client_version=0
+    )
+    assert replica.refuses(held)
 
 
 async def test_from_beyond_the_newest_transaction_everything_is_read_again(world: World) -> None:
