@@ -1,5 +1,8 @@
 """Passwords that are guessed first."""
 
+import subprocess
+import sys
+
 import pytest
 
 from actors.errors import ValidationError
@@ -34,3 +37,11 @@ def test_a_common_password_is_refused_however_it_is_made_longer(password: str) -
 )
 def test_a_phrase_of_ones_own_is_taken_also_a_long_one(password: str) -> None:
     domain.check_password(password, "elder")
+
+
+def test_a_process_that_checks_no_password_does_not_read_the_list() -> None:
+    code = "import sys, actors.identity.domain; sys.exit('zxcvbn.frequency_lists' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], check=False)  # our own
+
+    assert done.returncode == 0
