@@ -154,12 +154,12 @@ class GuildIndex:
                 return zip(entry.slots, passages, strict=True)
             self.remove(source.source_id)
         slots = [self._new_slot(source.source_id, passage) for passage in passages]
+        self._lexical.add(source, passages, slots)  # what fails here is not known to be there
         self._entries[source.source_id] = _Entry(source, tuple(slots))
         self._statuses[source.type, source.status] += 1
         for name in names.keys(source):
             self._named.setdefault(name, set()).add(source.source_id)
         self._facets.add(source, slots)
-        self._lexical.add(source, passages, slots)
         return zip(slots, passages, strict=True)
 
     def remove(self, source_id: str) -> None:

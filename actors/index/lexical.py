@@ -76,12 +76,12 @@ class LexicalLeg:
         self._open().delete_documents_by_term("source", source_id)
 
     def commit(self) -> None:
-        """Makes the changes visible to the next search."""
-        if self._writer is None:
+        """Makes the changes visible to the next search; those that cannot be made so are lost."""
+        writer, self._writer = self._writer, None
+        if writer is None:
             return
-        self._writer.commit()
-        self._writer.wait_merging_threads()  # consumes the writer and its buffers
-        self._writer = None
+        writer.commit()
+        writer.wait_merging_threads()  # consumes the writer and its buffers
         self._index.reload()
         self._searcher = self._index.searcher()
 

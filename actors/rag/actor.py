@@ -79,7 +79,7 @@ class RagMember(Member):
         _warn(library, host.settings)
         embedder = PoolEmbedder(host.pool("embedding"))
         backlog = Backlog(store, library, embedder, settings)
-        works = [library.follow(), backlog.run(), library.keep_snapshots()]
+        works = [library.follow(), backlog.run(), library.keep_snapshots(), library.keep_whole()]
         if peers is not None and layout.replicas:
             works.append(Balancing(library, peers, settings).run())
         for work in works:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import structlog
 
 from actors import metrics
+from actors.errors import DependencyUnavailable
 from actors.index.codes import Codes
 from actors.index.guild import GuildIndex
 from actors.index.image import Image
@@ -27,8 +28,17 @@ _log = structlog.get_logger("elders_guild.rag")
 _T = TypeVar("_T")
 
 
+class BrokenIndex(DependencyUnavailable):
+    """A change of an index failed halfway, so it is no more; the rows have everything."""
+
+
 class Indexes:
-    """One `GuildIndex` a shard of a guild, made when it is first needed."""
+    """One `GuildIndex` a shard of a guild, made when it is first needed.
+
+    Attributes:
+        broken: the shards whose index was lost when a change failed; nobody may ask them until
+            they are let go and filled anew.
+    """
 
     def __init__(self, settings: IndexSettings, models: Models) -> None:
         self._settings = settings
@@ -39,6 +49,7 @@ class Indexes:
         self._too_large: set[ShardKey] = set()
         self._tended: dict[ShardKey, asyncio.Task[None]] = {}
         self._failed_at: dict[ShardKey, float] = {}
+        self.broken: set[ShardKey] = set()
 
     def __len__(self) -> int:
         return len(self._indexes)
@@ -60,8 +71,18 @@ class Indexes:
             )
 
     async def ask(self, key: ShardKey, work: Callable[[GuildIndex], _T]) -> _T:
-        """Runs ``work`` on a shard's index, on the thread that owns it."""
-        return await self._on_thread(lambda: work(self._index(key)))
+        """Runs ``work`` on a shard's index, on the thread that owns it.
+
+        Raises:
+            BrokenIndex: there is none that could be asked.
+        """
+
+        def asked() -> _T:
+            if key in self.broken:
+                raise BrokenIndex("the index")
+            return work(self._index(key))
+
+        return await self._on_thread(asked)
 
     async def run(self, work: Callable[[], _T]) -> _T:
         """Runs ``work`` on the thread that owns the indexes."""
@@ -72,6 +93,7 @@ class Indexes:
 
         def forget() -> list[str]:
             index = self._indexes.pop(key, None)
+            self.broken.discard(key)
             return [] if index is None else index.source_ids()
 
         return await self._on_thread(forget)
@@ -91,16 +113,26 @@ class Indexes:
             loaded: sources with their passages.
             gone: ids of sources that leave.
             visible: False where a later call, for the last of many, makes them visible.
+
+        Raises:
+            BrokenIndex: the index was lost over it.
         """
 
-        def change(index: GuildIndex) -> None:
-            for source_id in gone:
-                index.remove(source_id)
-            index.replace_all(loaded)
-            if visible:
-                index.commit()
+        def change() -> None:
+            index = self._index(key)
+            try:
+                for source_id in gone:
+                    index.remove(source_id)
+                index.replace_all(loaded)
+                if visible:
+                    index.commit()
+            except BaseException as error:  # a panic of tantivy's is no Exception
+                self.broken.add(key)
+                self._indexes.pop(key, None)
+                _log.error("index_lost", **key._asdict(), exc_info=error)
+                raise BrokenIndex("the index") from error
 
-        await self.ask(key, change)
+        await self._on_thread(change)
 
     def empty(self, dimension: int) -> GuildIndex:
         """A new index for vectors of this dimension, not in place yet."""

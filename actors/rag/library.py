@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ from actors.rag.feedback.weights import Weights
 from actors.rag.filling import Filling
 from actors.rag.holding import Holding
 from actors.rag.incoming import Incoming, Log
-from actors.rag.indexes import Indexes
+from actors.rag.indexes import BrokenIndex, Indexes
 from actors.rag.models import Models
 from actors.rag.out_of_turn import OutOfTurn
 from actors.rag.placement import Layout, ShardKey
@@ -102,6 +103,7 @@ class Library:
             settings,
         )
         self._out_of_turn = OutOfTurn(log, self._apply, settings)
+        self._lost: set[ShardKey] = set()
         self._waiting = 0
         self._hurry = asyncio.Event()
 
@@ -192,6 +194,34 @@ class Library:
         """Lets a shard go; searches of it that have begun are finished."""
         await self._filling.drop(ShardKey(guild_id, shard))
         self._measure()
+
+    async def keep_whole(self) -> None:
+        """Fills anew what was lost when a change of it failed, for ever."""
+        while True:
+            try:
+                await self.mend()
+                pause_s = self._settings.tail_poll_s
+            except ElderGuildError as error:
+                _log.warning("index_not_filled_anew", code=error.code)
+                pause_s = self._settings.tend_retry_s
+            except Exception:  # a bug: the shard stays away
+                _log.exception("index_not_filled_anew")
+                pause_s = self._settings.tend_retry_s
+            await asyncio.sleep(pause_s)
+
+    async def mend(self) -> None:
+        """Fills the shards anew, from the rows, whose index was lost when a change of it failed.
+
+        Raises:
+            ElderGuildError: the rows cannot be read, or it was lost again; nobody can ask it still.
+        """
+        for key in sorted(self._indexes.broken):
+            self._lost.add(key)
+            await self._filling.drop(key)
+        for key in sorted(self._lost):
+            await self.take(key.guild_id, [key.shard])
+            self._lost.discard(key)
+            _log.info("index_filled_anew", **key._asdict())
 
     async def removed(self) -> Mapping[GuildId, frozenset[str]]:
         """Ids of the sources that have left by now and that the indexes may still hold.
@@ -426,7 +456,8 @@ class Library:
             left[self.holding.shard_of(source_id)].append(source_id)
         for shard in parts.keys() | left.keys():
             key = ShardKey(guild_id, shard)
-            await self._indexes.put(key, parts.get(shard, ()), left.get(shard, ()))
+            with suppress(BrokenIndex):  # it has said so; the others must not wait for it
+                await self._indexes.put(key, parts.get(shard, ()), left.get(shard, ()))
         self._dense.forget(guild_id, gone)
         self._dense.note(guild_id, loaded, positions)
 

@@ -424,3 +424,13 @@ def _brute_force(
     scores: Iterable[float] = vectors @ vectors[0]
     ranked = sorted(zip(scores, range(len(vectors)), strict=True), key=lambda one: -one[0])
     return [slot for _, slot in ranked if alive[slot]][:limit]
+
+
+def test_what_cannot_be_indexed_by_its_words_is_not_there() -> None:
+    index = index_of(("a", "one"))
+
+    with pytest.raises(UnicodeEncodeError):
+        index.replace(source("b"), [passage("b#1", "half a letter: \ud83d")])
+
+    assert "b" not in index
+    assert index.source_ids() == ["a"]
