@@ -1,7 +1,8 @@
 """The RAG sage as a Ray actor."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 import structlog
 
@@ -19,7 +20,9 @@ from actors.rag.placement import Layout, Place
 from actors.rag.postgres import PostgresRagStore
 from actors.rag.sage import RagSage
 from actors.rag.snapshots import Snapshots
+from actors.runtime.envelope import Snapshot
 from actors.runtime.host import Host
+from actors.runtime.identity import MemberIdentity
 from actors.runtime.member import Member
 from actors.runtime.message import Context, Handlers
 from actors.runtime.peers import Peers
@@ -56,6 +59,20 @@ class PoolEmbedder:
 class RagMember(Member):
     """Holds every guild's index; two background tasks keep it up with the log and the embedder."""
 
+    def __init__(self, identity: MemberIdentity) -> None:
+        super().__init__(identity)
+        self._ended: str | None = None
+
+    async def health(self) -> Snapshot:
+        """See `Member.health`.
+
+        Raises:
+            RuntimeError: what keeps the indexes up has ended; the member must be started again.
+        """
+        if self._ended is not None:
+            raise RuntimeError(f"{self._ended} has ended")
+        return await super().health()
+
     async def open(self, host: Host) -> Handlers:
         """Connects, loads the indexes, and only then answers."""
         settings = host.settings.index
@@ -79,14 +96,30 @@ class RagMember(Member):
         _warn(library, host.settings)
         embedder = PoolEmbedder(host.pool("embedding"))
         backlog = Backlog(store, library, embedder, settings)
-        works = [library.follow(), backlog.run(), library.keep_snapshots(), library.keep_whole()]
+        works = {
+            "tail": library.follow(),
+            "backlog": backlog.run(),
+            "snapshots": library.keep_snapshots(),
+            "mending": library.keep_whole(),
+        }
         if peers is not None and layout.replicas:
-            works.append(Balancing(library, peers, settings).run())
-        for work in works:
-            host.on_close(_ender(asyncio.create_task(work)))
+            works["balancing"] = Balancing(library, peers, settings).run()
+        for name, work in works.items():
+            host.on_close(self._keep(name, work))
         finder = Finder(store, library, embedder, settings, peers)
         feedback = FeedbackDesk(said, store, finder, settings)
         return RagSage(store, finder, settings, feedback, model=model).handlers()
+
+    def _keep(self, name: str, work: Coroutine[Any, Any, None]) -> Callable[[], Awaitable[None]]:
+        """Begins a work that runs for ever; the answer ends it."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._note_end)
+        return _ender(task)
+
+    def _note_end(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled():  # not even an Exception: those are caught where they come up
+            self._ended = task.get_name()
+            _log.error("work_ended", work=self._ended, exc_info=task.exception())
 
 
 async def _expected(peers: Peers) -> list[Place]:

@@ -315,8 +315,11 @@ class Library:
         """Writes what is due and sweeps what is of no use, for ever."""
         while True:
             await asyncio.sleep(self._settings.snapshot_poll_s)
-            if self._snapshots is not None:
-                await asyncio.to_thread(self._snapshots.sweep)
+            try:
+                if self._snapshots is not None:
+                    await asyncio.to_thread(self._snapshots.sweep)
+            except Exception:  # a bug: old files stay
+                _log.exception("snapshots_not_swept")
             for guild_id in self.guilds:
                 try:
                     await self.save(guild_id)

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 import structlog
 from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError, RayError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from actors.errors import DependencyUnavailable
 from actors.runtime import garbage
@@ -111,6 +111,9 @@ class RayCluster:
         except ActorDiedError:
             self._actors.pop(member, None)
             raise Gone(member.name) from None
+        except RayTaskError as error:
+            _log.warning("member_unwell", member=member.name, reason=str(error.cause))
+            raise TimeoutError(member.name) from None
         except RayError:
             raise DependencyUnavailable(member.name) from None
         return snapshot

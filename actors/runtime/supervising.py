@@ -43,7 +43,11 @@ class Cluster(Protocol):
         ...
 
     async def health(self, member: MemberIdentity) -> Snapshot:
-        """Asks the member; `DependencyUnavailable` when its process is being started again."""
+        """Asks the member; `DependencyUnavailable` when its process is being started again.
+
+        Raises:
+            TimeoutError: the member lives and does not answer, or says that it is not well.
+        """
         ...
 
     async def drain(self, member: MemberIdentity) -> None:

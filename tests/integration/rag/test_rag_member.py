@@ -8,6 +8,7 @@ import pytest
 from actors.embedding.actor import EmbeddingMember
 from actors.embedding.messages import Embed
 from actors.rag.actor import RagMember
+from actors.rag.library import Library
 from actors.rag.messages import FindEvidence, GetIndexStatus, Search, SearchMode
 from actors.runtime.host import Host
 from actors.runtime.identity import MemberIdentity
@@ -118,3 +119,25 @@ async def test_the_embedder_answers_through_its_member(fresh_database: PreparedD
 
     await host.close()
     assert made.vectors.shape == (2, 384)
+
+
+async def test_a_member_whose_tail_has_died_is_not_well(
+    fresh_database: PreparedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """What an extension in Rust raises where it cannot go on."""
+
+    async def dies(_: Library) -> bool:
+        raise Panic
+
+    pools = LocalPools()
+    pools.known["embedding"] = LocalPool({})
+    host, member = host_of(fresh_database, pools), RagMember(identity("rag"))
+
+    monkeypatch.setattr(Library, "catch_up", dies)
+    await member.open(host)
+    await asyncio.sleep(0)
+    await host.close()
+
+    with pytest.raises(RuntimeError, match="tail"):
+        await member.health()

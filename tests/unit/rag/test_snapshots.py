@@ -1,5 +1,6 @@
 """A start goes on from a snapshot where it can, and from the rows where it cannot."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -254,3 +255,30 @@ def test_a_sweep_takes_what_is_too_old_and_what_was_never_finished(tmp_path: Pat
 
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"a.index", f"d.index.{os.getpid()}.new", "notes.txt"}
+
+
+async def test_a_sweep_that_fails_does_not_end_the_keeping_of_snapshots(tmp_path: Path) -> None:
+    class Sweeps(Snapshots):
+        """The first of them fails."""
+
+        count = 0
+        second = asyncio.Event()
+
+        def sweep(self) -> None:
+            self.count += 1
+            if self.count == 1:
+                raise RuntimeError("a bug")
+            loop.call_soon_threadsafe(self.second.set)
+
+    loop = asyncio.get_running_loop()
+    often = settings(tmp_path).model_copy(update={"snapshot_poll_s": 0.001})
+    store, kept = MemoryRagStore(MemoryLog()), Sweeps(often)
+    library = Library(store, store.log, often, SHIPPED, kept)
+
+    keeping = asyncio.create_task(library.keep_snapshots())
+    async with asyncio.timeout(5):
+        await kept.second.wait()
+
+    assert not keeping.done()
+    keeping.cancel()
+    await library.close()
