@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import structlog
 
 from actors.index.codes import Codes, Mask, Numbers, gathered
 from actors.index.image import DenseImage
@@ -11,6 +12,8 @@ from actors.index.lexical import Ranking
 from actors.index.passage import Vector
 from actors.index.rows import Rows
 from actors.index.similarity import cosines_of_unit
+
+_log = structlog.get_logger("elders_guild.index")
 
 _EXACT_AMONG = 2
 """So many times the limit are looked at exactly, of those whose codes are near; and at least:"""
@@ -64,7 +67,10 @@ class DenseLeg:
         return len(self._vectors)
 
     def add(self, slots: Sequence[int], vectors: Vector) -> None:
-        """Adds vectors, shape (slots, dimension); a slot is given at most one, ever."""
+        """Adds vectors, shape (slots, dimension); a slot is given at most one, ever.
+
+        Where no codes can be made of them all are looked at, until there are codes again.
+        """
         if not slots:
             return
         missing = max(slots) + 1 - len(self._row_of)
@@ -74,7 +80,11 @@ class DenseLeg:
         self._vectors.extend(vectors)
         self._slots.extend(slots)
         if self._codes is not None and len(self) - len(self._codes) >= self._fold_rows:
-            self._codes.add(self._vectors.all[len(self._codes) :])
+            try:
+                self._codes.add(self._vectors.all[len(self._codes) :])
+            except (MemoryError, RuntimeError) as error:  # FAISS's; some may have been added
+                _log.warning("codes_dropped", vectors=len(self), reason=str(error))
+                self._codes = None
 
     def vector(self, slot: int) -> Vector | None:
         """The vector of a slot, or None where it has none yet."""

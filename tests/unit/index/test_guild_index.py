@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.index.codes import Codes
 from actors.index.dense import DenseLeg
 from actors.index.guild import Findings, GuildIndex
 from actors.index.passage import Passage, Selection, Source, Vector
@@ -408,6 +409,30 @@ def test_where_no_codes_could_be_made_it_stays_exact_and_tries_again_at_twice_th
 
     assert wanted == [False, True]
     assert leg.search(axis(2), None, limit=1).slots.tolist() == [2]
+
+
+def test_where_codes_cannot_be_added_to_all_is_looked_at_and_codes_are_made_anew() -> None:
+    class Full(Codes):
+        """It has no room for more."""
+
+        def add(self, vectors: Vector) -> None:
+            raise MemoryError
+
+    random = np.random.default_rng(3)
+    vectors = random.normal(size=(600, DIMENSION)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = GuildIndex(DIMENSION, fold_rows=256, compress_rows=256)
+    texts = [passage(f"a#{number}", "one", vector) for number, vector in enumerate(vectors)]
+    index.replace(source("a"), texts[:300])
+    assert index.compression() is not None
+    index.compress(Full(vectors[:300]))
+
+    index.replace(source("b"), texts[300:])
+    index.commit()
+
+    assert index.without_vector == 0
+    assert index.wants_codes
+    assert ids(index.search("", vectors[599], selection=ALL, limit=1, lexical=False)) == ["b"]
 
 
 def _nearest(
