@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 
 from actors.events import StoredEvent
 from actors.rag import projection
@@ -76,7 +77,9 @@ class OutOfTurn:
         """What reads the guild at this moment. Whoever waits for it may leave, it goes on."""
         running = self._running.get(guild_id)
         if running is None:
-            running = self._running[guild_id] = asyncio.create_task(self._read(guild_id, tail))
+            # A context of its own: the deadline of who came first must not bound the others.
+            running = asyncio.create_task(self._read(guild_id, tail), context=Context())
+            self._running[guild_id] = running
             running.add_done_callback(lambda task: self._ended(guild_id, task))
         return running
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextvars import Context
 from functools import partial
 
 import structlog
@@ -77,7 +78,9 @@ class Rebuilding:
             self._due.add(guild_id)
         wanted = await self._wanted(guild_id)
         if wanted is not None and guild_id not in self._running:
-            self._running[guild_id] = asyncio.create_task(self._work(guild_id))
+            # A context of its own: the deadline of a search that noticed must not bound the work.
+            work = asyncio.create_task(self._work(guild_id), context=Context())
+            self._running[guild_id] = work
 
     def touched(self, guild_id: GuildId, source_ids: Collection[str]) -> None:
         """These were read from the rows again: an index that is being built has them older."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextvars import Context
 from dataclasses import dataclass
 
 from actors.errors import ElderGuildError
@@ -40,7 +41,8 @@ class Removals:
     async def of(self, guild_id: GuildId) -> Left:
         """What has left the guild by now."""
         if self._next is None:
-            self._next = asyncio.create_task(self._after(self._running))
+            # A context of its own: the deadline of who came first must not bound the others.
+            self._next = asyncio.create_task(self._after(self._running), context=Context())
         try:
             found = await asyncio.shield(self._next)
         except (ElderGuildError, TimeoutError):
