@@ -100,6 +100,9 @@ INDEX_PARTIAL = _counter("elders_guild_index_partial_answers", "Answers without 
 INDEX_SNAPSHOTS = _counter(
     "elders_guild_index_snapshots", "Index snapshots, by what became of them.", "outcome"
 )
+INDEX_UNREADABLE = _counter(
+    "elders_guild_index_unreadable_events", "Events that the indexes of a member had to pass over."
+)
 EMBEDDED_TEXTS = _counter("elders_guild_embedded_texts", "Texts made vectors of.", "purpose")
 EMBED_SECONDS = _histogram(
     "elders_guild_embed_duration_seconds",

@@ -31,10 +31,12 @@ from actors.rag.store import Loaded, RagStore
 from actors.runtime.message import GuildId, Position
 from actors.settings import IndexSettings
 from actors.storage.frontier import Frontier
+from actors.storage.log import Unreadable
 from actors.storage.unread import TooMany
 
 _log = structlog.get_logger("elders_guild.rag")
 _T = TypeVar("_T")
+_SAGES = "sage."
 
 
 class NotHere(DependencyUnavailable):
@@ -104,6 +106,7 @@ class Library:
         )
         self._out_of_turn = OutOfTurn(log, self._apply, settings)
         self._lost: set[ShardKey] = set()
+        self._passed_over: set[GuildId] = set()
         self._waiting = 0
         self._hurry = asyncio.Event()
 
@@ -333,7 +336,7 @@ class Library:
 
     async def _save(self, guild_id: GuildId, shard: int) -> bool:
         passages = await self.ask(guild_id, lambda index: index.passages, shard)
-        if self._snapshots is None:
+        if self._snapshots is None or guild_id in self._passed_over:
             return False
         if not self._snapshots.due(guild_id, passages, shard):
             self._snapshots.forget(guild_id, passages, shard)
@@ -342,7 +345,7 @@ class Library:
             position = self.position
             image = await self.ask(guild_id, GuildIndex.image, shard)
             model = self.model_held(guild_id, shard)
-        if position is None:
+        if position is None or guild_id in self._passed_over:  # it may be by now
             return False
         await self._snapshots.save(guild_id, image, position, model, shard)
         return True
@@ -362,7 +365,11 @@ class Library:
                 await self._pause()
 
     async def catch_up(self) -> bool:
-        """Applies the next batch of events; whether there may be more."""
+        """Applies the next batch of events; whether there may be more.
+
+        What cannot be read is passed over and said. The guild gets no snapshot from then on: a
+        later version, or one with the key, may read it from where the former snapshot stands.
+        """
         frontier = self._frontier
         if frontier is None:
             raise DependencyUnavailable("the index")
@@ -373,6 +380,7 @@ class Library:
         for guild_id, found in by_guild.items():
             await self._apply(guild_id, found)
             await self._tend(guild_id)
+        self._pass_over(page.unreadable)
         await self._advance(page.frontier)
         if by_guild:
             self._measure()
@@ -387,6 +395,20 @@ class Library:
     async def _tend(self, guild_id: GuildId) -> None:
         for shard in sorted(self.holding.applied(guild_id)):
             await self._indexes.tend(ShardKey(guild_id, shard))
+
+    def _pass_over(self, unreadable: Sequence[Unreadable]) -> None:
+        for one in unreadable:
+            metrics.INDEX_UNREADABLE.inc()
+            if one.type.startswith(_SAGES):  # of the others nothing is indexed
+                self._passed_over.add(one.guild_id)
+            _log.error(
+                "event_passed_over",
+                guild_id=one.guild_id,
+                event_id=one.event_id,
+                type=one.type,
+                position=str(one.position),
+                reason=one.reason,
+            )
 
     def _measure(self) -> None:
         metrics.INDEX_SHARDS_HELD.set(self.holding.count)

@@ -4,12 +4,14 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from actors import metrics
 from actors.embedding.identity import SHIPPED, ModelIdentity
 from actors.rag.backlog import Backlog
 from actors.rag.finder import Finder
@@ -19,8 +21,10 @@ from actors.rag.sage import RagSage
 from actors.rag.snapshots import Snapshots
 from actors.rag.store import Loaded
 from actors.runtime.local import LocalPool
-from actors.runtime.message import GuildId
+from actors.runtime.message import GuildId, Position
 from actors.settings import IndexSettings
+from actors.storage.frontier import Frontier
+from actors.storage.log import Advance, Unreadable
 from tests.fixtures.rag_builders import DISK, GUILD, QUEUE, context, number, store_document
 from tests.fixtures.rag_contract import OTHER_MODEL
 from tests.fixtures.rag_memory import MemoryLog, MemoryRagStore, WordEmbedder
@@ -282,3 +286,27 @@ async def test_a_sweep_that_fails_does_not_end_the_keeping_of_snapshots(tmp_path
     assert not keeping.done()
     keeping.cancel()
     await library.close()
+
+
+async def test_no_snapshot_is_written_past_an_event_that_cannot_be_read(world: World) -> None:
+    class Damaged(MemoryLog):
+        """Its page holds what nobody can read."""
+
+        async def advance(self, frontiers: Sequence[Frontier], limit: int) -> list[Advance]:
+            pages = await super().advance(frontiers, limit)
+            lost = Unreadable("evt_1", GUILD, "sage.task.created", Position(1, 1), "unreadable")
+            return [replace(page, unreadable=[lost]) for page in pages]
+
+    name = "elders_guild_index_unreadable_events_total"
+    before = metrics.REGISTRY.get_sample_value(name) or 0
+    world.store = CountingStore(Damaged())
+    async with world.member() as (library, pool):
+        await pool.ask(store_document(DISK))
+        saved = [await library.save(GUILD)]
+        await library.catch_up()
+        saved.append(await library.save(GUILD))
+        found_still = await found(pool, "disk")
+
+    assert saved == [True, False]
+    assert len(found_still) == 1
+    assert (metrics.REGISTRY.get_sample_value(name) or 0) == before + 1
