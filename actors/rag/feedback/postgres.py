@@ -46,9 +46,9 @@ class PostgresFeedbackStore:
         async with self._database.transaction(guild_id) as tx:
             if event is not None:
                 await tx.execute(sql.LOCK, guild_id)
-                await tx.executemany(sql.PUT, [_row(guild_id, one) for one in given])
+                version = await _announce(tx, cause, event)
+                await tx.executemany(sql.PUT, [(*_row(guild_id, one), version) for one in given])
                 await tx.execute(sql.PRUNE, guild_id, most)
-                await _announce(tx, cause, event)
             await inbox.record(tx, cause, reply)
 
     async def forget(self, cause: Command[ReplyT], reply: ReplyT, event: FeedbackForgotten) -> None:
@@ -63,11 +63,12 @@ class PostgresFeedbackStore:
 
 async def _announce(
     tx: Transaction, cause: Command[ReplyT], event: FeedbackRecorded | FeedbackForgotten
-) -> None:
+) -> int:
     version: int = await tx.fetchval(sql.NEXT_VERSION, cause.context.caller.guild_id)
     await outbox.append(
         tx, cause=cause, aggregate_id=_AGGREGATE, version_before=version - 1, payloads=[event]
     )
+    return version
 
 
 def _row(guild_id: GuildId, one: Feedback) -> tuple[object, ...]:

@@ -34,7 +34,10 @@ class FeedbackStore(Protocol):
     """What was said in each guild."""
 
     async def kept(self, guild_id: GuildId) -> Sequence[Feedback]:
-        """What was said while the vectors were of the guild's present model, newest first."""
+        """What was said while the vectors were of the guild's present model, newest first.
+
+        What is newest is said by the order in which it was written, not by a clock.
+        """
         ...
 
     async def record(
