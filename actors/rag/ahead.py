@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from actors.rag.domain import Indexed
 from actors.rag.store import Loaded
-from actors.runtime.message import GuildId
+from actors.runtime.message import GuildId, Position
 
 _Key = tuple[GuildId, str]
 
@@ -27,6 +27,7 @@ class Ahead:
         self._most_removed = most_removed
         self._present: dict[_Key, Indexed] = {}
         self._removed: dict[_Key, Indexed] = {}
+        self._unknown: dict[_Key, Position] = {}  # of those that have left before any row of them
         self._complete = True
 
     @property
@@ -38,6 +39,11 @@ class Ahead:
         """
         return self._complete
 
+    @property
+    def crowded(self) -> bool:
+        """Whether so many are known to have left that `projected` is worth asking for."""
+        return len(self._removed) > self._most_removed // 2
+
     def of(self, guild_id: GuildId, source_id: str) -> Indexed | None:
         """The source, if its row is older."""
         key = guild_id, source_id
@@ -48,8 +54,15 @@ class Ahead:
         found = ((source_id, self.of(guild_id, source_id)) for source_id in source_ids)
         return {source_id: source for source_id, source in found if source is not None}
 
-    def note(self, guild_id: GuildId, source: Indexed) -> None:
-        """The source will be stored like this; the text of one that has left is not kept."""
+    def note(self, guild_id: GuildId, source: Indexed, unknown_at: Position | None = None) -> None:
+        """The source will be stored like this; the text of one that has left is not kept.
+
+        Args:
+            guild_id: whose.
+            source: as the log says.
+            unknown_at: of the event by which it left, where nothing else is known of it: it may be
+                that no row of it ever comes.
+        """
         key = guild_id, source.source_id
         self._drop(key)
         if not source.removed:
@@ -58,8 +71,12 @@ class Ahead:
                 del self._present[next(iter(self._present))]
             return
         self._removed[key] = replace(source, body="", labels={}, names=(), urls=(), tags=())
+        if unknown_at is not None:
+            self._unknown[key] = unknown_at
         if len(self._removed) > self._most_removed:
-            del self._removed[next(iter(self._removed))]
+            oldest = next(iter(self._removed))
+            del self._removed[oldest]
+            self._unknown.pop(oldest, None)
             self._complete = False
 
     def stored(self, guild_id: GuildId, rows: Mapping[str, Indexed]) -> None:
@@ -68,6 +85,11 @@ class Ahead:
             source = self.of(guild_id, source_id)
             if source is not None and row.version >= source.version:
                 self._drop((guild_id, source_id))
+
+    def projected(self, upto: Position) -> None:
+        """The projection is here: what it has no row of by now, nobody will ever bring."""
+        for key in [key for key, position in self._unknown.items() if position <= upto]:
+            self._drop(key)
 
     def not_older(self, guild_id: GuildId, loaded: Sequence[Loaded]) -> list[Loaded]:
         """Those of these rows that say no less than the log has said."""
@@ -80,5 +102,6 @@ class Ahead:
     def _drop(self, key: _Key) -> None:
         self._present.pop(key, None)
         self._removed.pop(key, None)
+        self._unknown.pop(key, None)
         if len(self._removed) <= self._most_removed // 2:
             self._complete = True

@@ -43,6 +43,10 @@ class Log(Protocol):
         """The events of these types that the frontier does not cover; see `unread.mentions`."""
         ...
 
+    async def reached(self, subscription: str) -> Position | None:
+        """Everything at or below it the subscription has dealt with; None: nobody can tell."""
+        ...
+
     async def end(self) -> Position:
         """A position such that every event below it can be read now."""
         ...
@@ -118,7 +122,8 @@ class Incoming:
             before = self._ahead.of(guild_id, source_id) or rows.get(source_id)
             after = projection.ahead(before, event, self._settings.max_source_chars)
             if after is not None:
-                self._ahead.note(guild_id, after)
+                unknown = before is None and after.removed
+                self._ahead.note(guild_id, after, event.position if unknown else None)
         return rows.keys()
 
     def _passages_of(self, source: Indexed) -> list[Passage]:

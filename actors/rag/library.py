@@ -381,6 +381,10 @@ class Library:
             await self._apply(guild_id, found)
             await self._tend(guild_id)
         self._pass_over(page.unreadable)
+        if self._ahead.crowded:
+            reached = await self._log.reached(projection.SUBSCRIPTION)
+            if reached is not None:
+                self._ahead.projected(reached)
         await self._advance(page.frontier)
         if by_guild:
             self._measure()

@@ -14,6 +14,8 @@ from actors.rag.domain import MAX_NAMES, MAX_TITLE, Indexed
 _HIDDEN_STATUS = frozenset({"deleted", "archived", "inactive"})
 _ALERT_LINES = 50
 
+SUBSCRIPTION = "rag.projection"
+
 REMOVALS = ("sage.rag.document.deleted", "sage.knowledge.deleted", "sage.task.deleted")
 """Types of the events by which a source leaves every search."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from actors.runtime.message import GuildId, Position
-from actors.storage.database import Database
+from actors.storage.database import Database, Transaction
 from actors.storage.leaders import LEAD, LeadershipLost, Lease, hold
 
 _SAVE = f"""
@@ -27,6 +27,16 @@ SELECT count(*) FROM (
     LIMIT $4
 ) AS behind
 """
+# Of routers that share the log each keeps a cursor of its part.
+_REACHED = """
+WITH spread AS (SELECT router_partitions AS parts FROM log_state)
+SELECT cursors.xid::text AS xid, cursors.seq, count(*) OVER () = spread.parts AS complete
+FROM cursors CROSS JOIN spread
+WHERE split_part(subscription, '#', 1) = $1
+  AND split_part(subscription, '/', 2) = CASE parts WHEN 1 THEN '' ELSE parts::text END
+ORDER BY cursors.xid, cursors.seq LIMIT 1
+"""
+
 _FORGET = """
 WITH alive AS (
     SELECT subscription_id || '@' || generation AS name FROM subscriptions
@@ -113,6 +123,21 @@ class Cursors:
         async with self._database.across_guilds() as tx:
             await hold(tx, lease)
             await tx.execute(_FORGET)
+
+
+async def reached(tx: Transaction, subscription: str) -> Position | None:
+    """Everything at or below it is acknowledged or dead-lettered, whichever router has it.
+
+    None: nobody can tell; not every router has a cursor of the subscription.
+
+    Args:
+        tx: of the role ``guild_log``.
+        subscription: its name.
+    """
+    row = await tx.fetchrow(_REACHED, subscription)
+    if row is None or not row["complete"]:
+        return None
+    return Position(int(row["xid"]), row["seq"], tx.epoch)
 
 
 def _like(pattern: str) -> str:

@@ -12,7 +12,7 @@ import pydantic
 from actors import events
 from actors.events import Erased, Payload, Priority, StoredEvent
 from actors.runtime.message import GuildId, Position
-from actors.storage import sealing, seals, unread
+from actors.storage import cursors, sealing, seals, unread
 from actors.storage.database import Database, Transaction
 from actors.storage.frontier import Frontier, Snapshot
 from actors.storage.seals import BrokenSeal, Place
@@ -194,6 +194,11 @@ class LogReader:
         """See `unread.mentions`."""
         async with self._database.statements() as tx:
             return await unread.mentions(tx, frontier, types, limit, closing)
+
+    async def reached(self, subscription: str) -> Position | None:
+        """See `cursors.reached`."""
+        async with self._database.statements() as tx:
+            return await cursors.reached(tx, subscription)
 
     async def read(self, after: Position, limit: int) -> list[StoredEvent]:
         """The next events behind ``after``, oldest first, at most ``limit``.

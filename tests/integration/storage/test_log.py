@@ -5,14 +5,14 @@ import asyncpg
 import pytest
 
 from actors.errors import DependencyUnavailable, VersionConflict
-from actors.runtime.message import GuildId
+from actors.runtime.message import GuildId, Position
 from actors.storage import log
 from actors.storage.database import Database, Transaction
 from actors.storage.frontier import Frontier
 from actors.storage.log import BEGINNING, LogReader, of_correlation
 from cluster.services import PostgresServer
 from tests.fixtures.services import PreparedDatabase
-from tests.fixtures.storage import append, new_guild, opened
+from tests.fixtures.storage import append, new_guild, opened, run_as_owner
 
 pytestmark = pytest.mark.integration
 
@@ -281,6 +281,28 @@ async def test_unknown_types_are_passed_over_and_damaged_ones_are_told(
     assert pages[1].unreadable[0].reason == "unreadable: incident_id: string_type"
     assert [event.aggregate_id for event in pages[1].events] == ["inc_1"]
     assert ([event.aggregate_id for event in read], at_end) == (["inc_1"], [])
+
+
+async def test_a_subscription_has_reached_what_the_slowest_of_its_routers_has(
+    fresh_database: PreparedDatabase,
+) -> None:
+    """The parts of another spread say nothing."""
+    cursor = "INSERT INTO cursors (subscription, xid, seq) VALUES ($1, $2::text::xid8, $3)"
+    seen: list[Position | None] = []
+    async with opened(fresh_database.log_url) as across:
+        reader = LogReader(across)
+        for name, xid, parts in (
+            ("some", "900", 1),
+            ("some#0/2", "1000", 2),
+            ("some#1/2", "95", 2),
+        ):
+            await run_as_owner(fresh_database, cursor, name, xid, 7)
+            await run_as_owner(fresh_database, "UPDATE log_state SET router_partitions = $1", parts)
+            seen.append(await reader.reached("some"))
+        unheard = await reader.reached("other")
+
+    assert seen == [Position(900, 7, across.epoch), None, Position(95, 7, across.epoch)]
+    assert unheard is None
 
 
 async def test_the_log_is_ordered_by_the_number_of_the_transaction_not_by_its_text(

@@ -187,3 +187,31 @@ async def test_more_removals_than_are_remembered_are_said_and_forgotten_when_sto
     assert too_many.stale
     after = await world.search("grow the volume")
     assert (after.stale, after.hits) == (False, ())
+
+
+async def test_what_was_deleted_and_never_known_is_forgotten_when_the_projection_is_past_it(
+    world: World,
+) -> None:
+    for number in range(SETTINGS.max_removals + 1):
+        task_id = f"task_{number}"
+        last = await world.read(task_id, 2, events.TaskDeleted(task_id=task_id))
+    too_many = await world.search("grow the volume")
+
+    world.log.projected = last.position
+    await world.member.catch_up()
+
+    assert too_many.stale
+    assert not (await world.search("grow the volume")).stale
+
+
+async def test_what_was_deleted_is_remembered_as_long_as_its_row_may_come(world: World) -> None:
+    created = await world.read(TASK, 1, task_created())
+    await world.read(TASK, 2, deleted())
+    for number in range(SETTINGS.max_removals - 1):
+        other = f"other_{number}"
+        await world.read(other, 2, events.TaskDeleted(task_id=other))
+
+    world.log.projected = created.position
+    await world.project(created)
+
+    assert await world.found("grow the volume") == []
