@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -285,10 +286,11 @@ class Library:
     async def load(self) -> None:
         """Makes every guild's index, from its snapshot or from the rows.
 
-        What changed since, or changes meanwhile, is read by `follow`.
+        What changed since, or changes meanwhile, is read by `follow`; so is what has left and is
+        still among the rows, because the projection has not come to it.
         """
         end = await self._log.end()
-        start = end
+        start = await self._before_what_rows_miss(end)
         for guild_id in await self._store.guilds():
             start = min(start, await self._filling.load(guild_id, end))
             await self.weights.refresh(guild_id)
@@ -296,6 +298,23 @@ class Library:
         await self._advance(Frontier.at(start))
         self._measure()
         _log.info("index_loaded", guilds=len(self._indexes), position=str(start), end=str(end))
+
+    async def _before_what_rows_miss(self, end: Position) -> Position:
+        """Below the first removal that the projection has not stored, if there is one."""
+        reached = await self._log.reached(projection.SUBSCRIPTION)
+        if reached is None or reached >= end:
+            return end
+        try:
+            missed = await self._log.mentions(
+                Frontier.at(reached),
+                projection.OTHERS_REMOVALS,
+                self._settings.max_removals,
+                projection.CLOSINGS,
+            )
+        except TooMany:
+            return reached
+        below = (replace(one.position, seq=one.position.seq - 1) for one in missed)
+        return min([end, *below])
 
     async def verify(self, guild_id: GuildId) -> bool:
         """Whether each shard held here has what the rows say, with the vectors of its own model.

@@ -15,8 +15,12 @@ _HIDDEN_STATUS = frozenset({"deleted", "archived", "inactive"})
 _ALERT_LINES = 50
 
 SUBSCRIPTION = "rag.projection"
+"""Brings the others' events to the rows."""
 
-REMOVALS = ("sage.rag.document.deleted", "sage.knowledge.deleted", "sage.task.deleted")
+OTHERS_REMOVALS = ("sage.knowledge.deleted", "sage.task.deleted")
+"""Types of the events by which another sage's source leaves every search."""
+
+REMOVALS = ("sage.rag.document.deleted", *OTHERS_REMOVALS)
 """Types of the events by which a source leaves every search."""
 
 CLOSINGS = ("sage.knowledge.updated",)

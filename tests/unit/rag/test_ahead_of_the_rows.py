@@ -31,9 +31,17 @@ class World:
     def __init__(self) -> None:
         self.log = MemoryLog()
         self.store = MemoryRagStore(self.log)
-        self.member = MemberOfMany(
+        self.member = self.new_member()
+
+    def new_member(self) -> MemberOfMany:
+        return MemberOfMany(
             "rag/1/0", MemoryPeers(), self.store, self.log, WordEmbedder(), SETTINGS
         )
+
+    async def restart(self) -> None:
+        await self.member.library.close()
+        self.member = self.new_member()
+        await self.member.join()
 
     def happened(self, source_id: str, version: int, payload: Payload) -> StoredEvent:
         self.log.append(GUILD, source_id, version, payload)
@@ -215,3 +223,29 @@ async def test_what_was_deleted_is_remembered_as_long_as_its_row_may_come(world:
     await world.project(created)
 
     assert await world.found("grow the volume") == []
+
+
+async def test_what_was_deleted_and_not_stored_yet_stays_away_after_a_restart(
+    world: World,
+) -> None:
+    created = await world.read(TASK, 1, task_created())
+    await world.project(created)
+    await world.read(TASK, 2, deleted())
+    world.log.projected = created.position
+
+    await world.restart()
+    before_the_tail = await world.found("grow the volume")
+    await world.member.catch_up()
+
+    assert before_the_tail == await world.found("grow the volume") == []
+
+
+async def test_a_restart_reads_nothing_again_where_nothing_was_deleted(world: World) -> None:
+    created = await world.read(TASK, 1, task_created())
+    await world.project(created)
+    await world.read(REVIEW, 1, review())
+    world.log.projected = created.position
+
+    await world.restart()
+
+    assert world.member.library.position == await world.log.end()
