@@ -50,6 +50,7 @@ class PostgresRagStore:
         return [
             Known(
                 present=None if row["document_id"] is None else _document(row),
+                chunk_count=row["chunk_count"] or 0,
                 earlier=inbox.earlier(row, command) if row["handled"] else None,
                 model=model_rows.identity(row),
             )

@@ -2,14 +2,23 @@
 
 from actors.storage.database import AS_GUILD
 
-DOCUMENT = """
-SELECT d.document_id, d.external_id, d.created_at, v.version, v.title, v.content, v.content_type,
-       v.content_sha256, v.source_url, v.kind, v.tags, v.alert_names, v.labels, v.metadata,
-       v.stored_at, v.vector_sha256, v.access_level,
-       CASE WHEN v.version < d.version THEN 'active' ELSE d.status END AS status
-FROM documents d JOIN document_versions v USING (guild_id, document_id)
-WHERE d.guild_id = $1
+_DOCUMENT = """
+d.document_id, d.external_id, d.created_at, v.version, v.title, v.content_type, v.content_sha256,
+v.source_url, v.kind, v.tags, v.alert_names, v.labels, v.metadata, v.stored_at, v.vector_sha256,
+v.access_level, CASE WHEN v.version < d.version THEN 'active' ELSE d.status END AS status
 """
+_OF_GUILD = """
+FROM documents d JOIN document_versions v USING (guild_id, document_id) WHERE d.guild_id = $1
+"""
+DOCUMENT = f"SELECT {_DOCUMENT}, v.content {_OF_GUILD}"  # constants only
+
+# Without its content, which may be long, and which who stores a document brings along.
+_COUNTED = f"""
+SELECT {_DOCUMENT}, '' AS content,
+       (SELECT count(*) FROM chunks
+        WHERE chunks.guild_id = $1 AND chunks.source_id = d.document_id)::int AS chunk_count
+{_OF_GUILD} AND v.version = d.version
+"""  # noqa: S608  # constants only
 
 # A row for each command, whatever is known of it. One by one: what is asked for is little, and a
 # join could read a whole table for it.
@@ -25,10 +34,9 @@ LEFT JOIN LATERAL (
     WHERE guild_id = $1 AND command_id = given.command_id LIMIT 1
 ) AS earlier ON true
 LEFT JOIN LATERAL (
-    {DOCUMENT} AND d.external_id = given.external_id AND v.version = d.version
+    {_COUNTED} AND d.external_id = given.external_id
     UNION ALL
-    {DOCUMENT} AND d.external_id IS NULL AND d.content_sha256 = given.content_sha256
-               AND v.version = d.version
+    {_COUNTED} AND d.external_id IS NULL AND d.content_sha256 = given.content_sha256
     LIMIT 1
 ) AS present ON true
 WHERE (SELECT id FROM guild) = $1

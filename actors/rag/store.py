@@ -31,11 +31,14 @@ class Known:
 
     Attributes:
         present: the document of this external id; without one, the nameless one of this content.
+            Its own content, which may be long, is left out.
+        chunk_count: its passages.
         earlier: what became of the very command, where it was handled before.
         model: what all vectors of the guild come from; None: it has none yet.
     """
 
     present: Document | None = None
+    chunk_count: int = 0
     earlier: Outcome[StoredDocument] | None = None
     model: ModelIdentity | None = None
 

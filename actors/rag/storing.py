@@ -11,7 +11,7 @@ from actors.embedding.identity import ModelIdentity
 from actors.errors import ElderGuildError, ValidationError, VersionConflict
 from actors.rag import domain, given
 from actors.rag.messages import Document, StoredDocument, StoreDocument
-from actors.rag.store import Change, RagStore, Write
+from actors.rag.store import Change, Known, RagStore, Write
 from actors.runtime.message import GuildId, Outcome
 from actors.runtime.turns import in_turns
 from actors.settings import IndexSettings
@@ -132,7 +132,7 @@ class Storing:
                     outcomes[index] = Outcome(error=error)
                     continue
                 taken |= names
-                writes[index] = self._decide(command, one.present, now)
+                writes[index] = self._decide(command, one, now)
         if writes:
             try:
                 written = await self._store.commit_all(guild_id, list(writes.values()))
@@ -142,13 +142,14 @@ class Storing:
                 outcomes[index] = outcome
         return outcomes
 
-    def _decide(
-        self, command: StoreDocument, present: Document | None, now: datetime
-    ) -> Write[StoredDocument]:
-        document = domain.store(present, command, self._new_id("doc"), now)
+    def _decide(self, command: StoreDocument, known: Known, now: datetime) -> Write[StoredDocument]:
+        document = domain.store(known.present, command, self._new_id("doc"), now)
+        if document is known.present:
+            reply = domain.reply_of(document, known.chunk_count, changed=False)
+            return Write(cause=command, reply=reply)
         change = change_to(document, self._settings.chunk_max_words, now, command)
-        reply = domain.reply_of(document, len(change.chunks), changed=document is not present)
-        return Write(cause=command, reply=reply, change=change if reply.changed else None)
+        reply = domain.reply_of(document, len(change.chunks), changed=True)
+        return Write(cause=command, reply=reply, change=change)
 
 
 def change_to(
