@@ -172,6 +172,8 @@ SELECT source_id, source_type, source_version, external_id, title, kind, status,
 
 # A vector of another model than the wanted one is no vector. Behind a switch a passage's may still
 # lie among the next ones: looked up one by one, for a join would read all of them each time.
+# With `= ANY` the index is used in every mode of the plan cache; of a join with `unnest` a table
+# without statistics makes one that sorts all passages of the guild.
 CHUNKS = """
 WITH wanted AS (
     SELECT coalesce($3::text, max(model_id)) AS model_id,
