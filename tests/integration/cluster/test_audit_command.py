@@ -83,7 +83,7 @@ def test_an_anchor_without_its_guild_is_refused() -> None:
     assert refused.exit_code == 2
 
 
-@pytest.mark.parametrize("guild", ["typo", clock.new_id("guild")])
+@pytest.mark.parametrize("guild", ["typo", clock.new_id("guild")], ids=["no id", "an id"])
 def test_a_guild_that_is_none_has_no_whole_log(prepared: PreparedDatabase, guild: str) -> None:
     refused = CliRunner().invoke(app, ["audit", "verify", "--guild", guild])
 
