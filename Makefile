@@ -26,7 +26,7 @@ demo: $(READY) ## play the loop twice; ends with 0 only if the second alert find
 	@$(SETTINGS) exec $(BIN)/python -m cluster.demo --port $(PORT)
 
 test: $(READY) ## all tests, on real PostgreSQL, Valkey and Ray
-	$(BIN)/pytest -m "not long" -n 2 --dist loadgroup --no-loadscope-reorder \
+	$(BIN)/pytest -m "not long" -n 2 --no-loadscope-reorder \
 	  --durations=20 --cov --cov-report=term:skip-covered
 
 lint: $(READY) ## format, lint, types, import contracts

@@ -1,7 +1,11 @@
-"""What every test may ask for."""
+"""What every test may ask for, and which tests run side by side."""
+
+import re
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("guild", deadline=None)
@@ -9,24 +13,39 @@ settings.load_profile("guild")
 
 pytest_plugins = ["tests.fixtures.services", "tests.fixtures.stack"]
 
-_STARTS_RAY = frozenset({"stack", "ray_cluster"})
+_START_RAY = frozenset({"stack", "ray_cluster"})
+_WITH_RAY = re.compile(
+    r"integration/(e2e|alertmanager)/|cluster/test_stack\.py|runtime/test_(pools|ray)_|_on_ray\.py"
+)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Side by side (`-n 2 --dist loadgroup`): one process has all of Ray, others file by file.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs Ray comes first.
 
-    What needs Ray begins first and waits most of its time; two of them at once would be no test of
-    either.
+    Raises:
+        UsageError: a file needs Ray and its name does not say so.
     """
-    if not hasattr(config, "workerinput"):
-        return
     for item in items:
-        group = "ray" if _needs_ray(item) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+        if _START_RAY.intersection(getattr(item, "fixturenames", ())) and not _needs_ray(item):
+            raise pytest.UsageError(f"{item.nodeid} starts Ray: tests/conftest.py must know of it")
     items.sort(key=lambda item: not _needs_ray(item))
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "FileByFile":
+    """With `-n 2`: one process has all of Ray, which mostly waits; another all the rest.
+
+    Two Rays at once would be no test of either.
+    """
+    return FileByFile(config, log)
+
+
+class FileByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """A file stays with one process, and so does all that needs Ray."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "ray" if _WITH_RAY.search(path) else path
+
+
 def _needs_ray(item: pytest.Item) -> bool:
-    fixtures = getattr(item, "fixturenames", ())
-    return not _STARTS_RAY.isdisjoint(fixtures) or item.path.stem.endswith("_on_ray")
+    return _WITH_RAY.search(item.nodeid.partition("::")[0]) is not None
