@@ -23,8 +23,7 @@ async def test_routers_and_a_handler_are_killed_and_every_event_arrives_once_in_
         DATABASE_URL=ground.prepared.app_url,
         GUILD_LOG_DATABASE_URL=ground.prepared.log_url,
         REDIS_URL=valkey.url,
-        GUILD_ROUTER__MAX_ATTEMPTS="2",
-        GUILD_RUNTIME__LONE_SUSPECT_S="1.5",
+        GUILD_ROUTER__MAX_ATTEMPTS="3",  # one with the deadly, and one to spare on a busy machine
     )
 
     versions = defaultdict(list)
@@ -32,7 +31,7 @@ async def test_routers_and_a_handler_are_killed_and_every_event_arrives_once_in_
         versions[aggregate].append(version)
     assert dict(versions) == {f"task_{n}": list(range(1, 11)) for n in range(6)}
     reason = "dependency_unavailable: a process of rag was lost while it handled this"
-    assert seen["dead"] == [["deadly", 2, reason]]
+    assert seen["dead"] == [["deadly", 3, reason]]
     assert seen["epochs"] == sorted(set(seen["epochs"]))
     assert seen["one_router"]
     assert seen["nudges"] > 0
