@@ -142,13 +142,17 @@ async def _of_valkey(host: str, port: int) -> str | None:
 
 
 async def _http_status(host: str, port: int, path: str) -> str:
-    """What a stranger is answered; empty where nobody speaks HTTP."""
+    """What a stranger is answered; empty where nobody speaks HTTP.
+
+    Raises:
+        TimeoutError: nobody answers in time, so nobody knows.
+    """
     question = f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode()
     try:
-        status = (await _asked(host, port, question)).split(b" ")
-    except (OSError, TimeoutError, ValueError):
+        version, _, rest = (await _asked(host, port, question)).partition(b" ")
+    except (ConnectionError, ValueError):  # it hangs up, or its answer has no end
         return ""
-    return status[1].decode("ascii", "replace") if status[0].startswith(b"HTTP/") else ""
+    return rest[:3].decode("ascii", "replace") if version.startswith(b"HTTP/") else ""
 
 
 async def _asked(host: str, port: int, question: bytes) -> bytes:

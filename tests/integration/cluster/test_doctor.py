@@ -1,5 +1,6 @@
 """The doctor before real doors."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from actors.storage.migrate import pending
 from cluster.cli import app
+from cluster.diagnosis import Door
 from cluster.probing import doors, guarded, listeners
 from tests.fixtures.services import PreparedDatabase, RunningValkey
 from tests.integration.cluster.seen_by_doctor import INSIDE, OPEN
@@ -64,6 +66,38 @@ async def test_our_own_servers_ask_for_a_password(
         "PostgreSQL": ("a password", False),
         "Valkey": ("a password", False),
     }
+
+
+@pytest.mark.parametrize(
+    ("answer", "guard"),
+    [
+        (b"HTTP/1.1 401 Unauthorized\r\n", "a token"),
+        (b"HTTP/1.1 200 OK\r\n", ""),
+        (b"HTTP/1.1\r\n", ""),
+        (b"\0\0\x18\x04", ""),
+        (b"x" * 10_000, ""),
+        (None, None),
+    ],
+    ids=["refuses", "lets in", "no status", "another protocol", "without end", "silent"],
+)
+async def test_a_door_is_asked_whatever_it_answers(answer: bytes | None, guard: str | None) -> None:
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        if answer is None:
+            await ended.wait()
+        else:
+            writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        door = Door(port=port, address="127.0.0.1", program="python", part="Ray's dashboard")
+        seen = await guarded(door, {port: os.getpid()})
+        ended.set()
+
+    assert seen.guard == guard
 
 
 async def test_a_fresh_database_has_nothing_pending(fresh_database: PreparedDatabase) -> None:
