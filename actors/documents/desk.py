@@ -24,9 +24,6 @@ class Desk:
     """Takes a few files at a time, and turns the rest away. One for a process.
 
     Its parsers are started with the first file, and stay ready for the next.
-
-    Attributes:
-        taken: places that are taken now.
     """
 
     def __init__(self, settings: UploadSettings, *, max_chars: int) -> None:
@@ -37,7 +34,6 @@ class Desk:
             max_chars: of the text that comes out.
         """
         self._settings = settings
-        self.taken = 0
         self._of: Counter[GuildId] = Counter()
         self._filling: asyncio.Task[None] | None = None
         self._closed = False
@@ -57,6 +53,11 @@ class Desk:
             cpu_s=settings.parse_cpu_s,
         )
 
+    @property
+    def taken(self) -> int:
+        """Places that are taken now, by all guilds."""
+        return self._of.total()
+
     @contextlib.asynccontextmanager
     async def place(self, guild_id: GuildId) -> AsyncIterator[None]:
         """Held from before a file's first byte is in memory until its text is stored.
@@ -67,12 +68,10 @@ class Desk:
         settings = self._settings
         if self.taken >= settings.at_once or self._of[guild_id] >= settings.at_once_each:
             raise Overloaded(settings.retry_after_s, "the desk for files")
-        self.taken += 1
         self._of[guild_id] += 1
         try:
             yield
         finally:
-            self.taken -= 1
             self._of[guild_id] -= 1
             if not self._of[guild_id]:
                 del self._of[guild_id]
