@@ -16,6 +16,7 @@ from actors.rag.feedback.weights import Weights
 from actors.rag.finder import Finder
 from actors.rag.holding import Holding
 from actors.rag.library import Library
+from actors.rag.mending import Mending
 from actors.rag.placement import Layout, Place
 from actors.rag.postgres import PostgresRagStore
 from actors.rag.sage import RagSage
@@ -100,7 +101,7 @@ class RagMember(Member):
             "tail": library.follow(),
             "backlog": backlog.run(),
             "snapshots": library.keep_snapshots(),
-            "mending": library.keep_whole(),
+            "mending": Mending(library, settings).run(),
         }
         if peers is not None and layout.replicas:
             works["balancing"] = Balancing(library, peers, settings).run()

@@ -106,7 +106,6 @@ class Library:
             settings,
         )
         self._out_of_turn = OutOfTurn(log, self._apply, settings)
-        self._lost: set[ShardKey] = set()
         self._passed_over: set[GuildId] = set()
         self._waiting = 0
         self._hurry = asyncio.Event()
@@ -199,33 +198,10 @@ class Library:
         await self._filling.drop(ShardKey(guild_id, shard))
         self._measure()
 
-    async def keep_whole(self) -> None:
-        """Fills anew what was lost when a change of it failed, for ever."""
-        while True:
-            try:
-                await self.mend()
-                pause_s = self._settings.tail_poll_s
-            except ElderGuildError as error:
-                _log.warning("index_not_filled_anew", code=error.code)
-                pause_s = self._settings.tend_retry_s
-            except Exception:  # a bug: the shard stays away
-                _log.exception("index_not_filled_anew")
-                pause_s = self._settings.tend_retry_s
-            await asyncio.sleep(pause_s)
-
-    async def mend(self) -> None:
-        """Fills the shards anew, from the rows, whose index was lost when a change of it failed.
-
-        Raises:
-            ElderGuildError: the rows cannot be read, or it was lost again; nobody can ask it still.
-        """
-        for key in sorted(self._indexes.broken):
-            self._lost.add(key)
-            await self._filling.drop(key)
-        for key in sorted(self._lost):
-            await self.take(key.guild_id, [key.shard])
-            self._lost.discard(key)
-            _log.info("index_filled_anew", **key._asdict())
+    @property
+    def broken(self) -> frozenset[ShardKey]:
+        """Shards whose index was lost when a change of it failed; nobody can ask them."""
+        return frozenset(self._indexes.broken)
 
     async def removed(self) -> Mapping[GuildId, frozenset[str]]:
         """Ids of the sources that have left by now and that the indexes may still hold.

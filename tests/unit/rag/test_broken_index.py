@@ -6,6 +6,7 @@ import pytest
 
 from actors.errors import DependencyUnavailable
 from actors.index.lexical import LexicalLeg
+from actors.rag.mending import Mending
 from actors.rag.messages import Search
 from actors.settings import IndexSettings
 from tests.fixtures.rag_builders import DISK, GUILD, QUEUE, context, store_document
@@ -60,7 +61,7 @@ async def test_an_index_whose_change_failed_is_not_asked_and_is_filled_anew(
 
     with pytest.raises(DependencyUnavailable):
         await found(member, "disk")
-    await member.library.mend()
+    await Mending(member.library, SETTINGS).mend()
 
     assert await found(member, "disk volume") == {"ops/DiskFull"}
     assert await found(member, "consumer of the queue") == {"ops/Queue"}
@@ -71,14 +72,15 @@ async def test_what_could_not_be_filled_anew_is_tried_again(
     member: MemberOfMany, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await lose_the_index(member, monkeypatch, ValueError("no space"))
+    mending = Mending(member.library, SETTINGS)
 
     with monkeypatch.context() as patched:
         patched.setattr(LexicalLeg, "commit", lambda _: 1 / 0)
         with pytest.raises(DependencyUnavailable):
-            await member.library.mend()
+            await mending.mend()
     with pytest.raises(DependencyUnavailable):
         await found(member, "disk")
-    await member.library.mend()
+    await mending.mend()
 
     assert await found(member, "consumer of the queue") == {"ops/Queue"}
 
