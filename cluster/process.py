@@ -198,6 +198,8 @@ def reap_adopted() -> list[int]:
     """
     me, dead = os.getpid(), []
     with _starting:
+        if not _has_dead_children():
+            return dead
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) in _own:
                 continue
@@ -210,6 +212,14 @@ def reap_adopted() -> list[int]:
                     os.waitpid(int(entry.name), os.WNOHANG)
                     dead.append(int(entry.name))
     return dead
+
+
+def _has_dead_children() -> bool:
+    """Asks the kernel, without collecting one: a look through /proc takes 20 ms."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
 
 
 def parse_stat(text: str) -> tuple[str, int]:
