@@ -196,7 +196,7 @@ def reap_adopted() -> list[int]:
 
     Never one of `spawn` or `run`: their exit status belongs to whoever started them.
     """
-    me, dead = os.getpid(), []
+    me, dead = os.getpid(), list[int]()
     with _starting:
         if not _has_dead_children():
             return dead
