@@ -8,9 +8,17 @@ from datetime import UTC, date, datetime, timedelta
 
 from actors.settings import LogSettings
 from actors.storage.database import Database
+from actors.storage.schema_lock import LOCK
 
 _FIRST_MONDAY = date(1970, 1, 5)
 
+# Left for a later round while somebody copies the database, or migrates it.
+_ADD = """
+SELECT CASE WHEN pg_try_advisory_xact_lock($3) THEN log_partition_add($1, $2) ELSE false END
+"""
+_DROP = """
+SELECT CASE WHEN pg_try_advisory_xact_lock($2) THEN log_partitions_drop($1) ELSE '{}' END
+"""
 _FORGET_REPLIES = """
 WITH old AS (
     SELECT guild_id, command_id FROM inbox
@@ -106,10 +114,10 @@ async def keep_house(database: Database, settings: LogSettings, now: datetime) -
     made = 0
     for begin, end in partitions(now, settings):
         async with database.across_guilds() as tx:
-            made += await tx.fetchval("SELECT log_partition_add($1, $2)", begin, end)
+            made += await tx.fetchval(_ADD, begin, end, LOCK)
     async with database.across_guilds() as tx:
         last_day = (now - timedelta(days=settings.retention_days)).astimezone(UTC).date()
-        dropped = await tx.fetchval("SELECT log_partitions_drop($1)", last_day)
+        dropped = await tx.fetchval(_DROP, last_day, LOCK)
     rows = settings.housekeeping_rows
     forgotten = 0
     for statement, arguments in (

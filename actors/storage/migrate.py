@@ -8,9 +8,9 @@ from importlib import resources
 import asyncpg
 
 from actors.storage.log_state import LogMoved, present_epoch
+from actors.storage.schema_lock import LOCK
 
 _FILE = re.compile(r"(\d{3})_[a-z0-9_]+\.sql")
-_LOCK = 0x6775696C64  # "guild": two migrators wait for each other
 
 
 class MigrationError(Exception):
@@ -47,7 +47,7 @@ async def migrate(owner_url: str, *, timeout_s: float = 3_600.0) -> list[str]:
 
     Args:
         owner_url: connection of the role ``guild_owner``.
-        timeout_s: for each file, and for another migrator to end.
+        timeout_s: for each file, and for another migrator or a backup to end.
 
     Raises:
         MigrationError: a file took too long, roles or the ``vector`` extension are missing, an
@@ -56,7 +56,7 @@ async def migrate(owner_url: str, *, timeout_s: float = 3_600.0) -> list[str]:
     """
     connection = await asyncpg.connect(owner_url, command_timeout=timeout_s)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         await _check_ground(connection)
         applied = await _apply_missing(connection, shipped())
         await _check_at_home(connection)
