@@ -836,6 +836,10 @@ class JobSettings(_Section):
     switch_timeout_s: float = Field(
         default=50.0, gt=0, description="of a statement that counts all passages of a guild"
     )
+    backup_within_s: float = Field(
+        default=86_400.0, gt=0, description="a backup or a restore is given up then"
+    )
+    backup_processes: int = Field(default=2, ge=1, le=32, description="that dump at a time")
 
 
 class StackSettings(_Section):
@@ -881,6 +885,10 @@ class GuildSettings(BaseSettings):
     )
     log_database_url: SecretStr = Field(
         default=SecretStr(""), description="role guild_log: reads the event log across guilds"
+    )
+    admin_database_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="a superuser, or a role that may read every row: backup and restore only",
     )
     redis_url: SecretStr = Field(
         default=SecretStr(""), validation_alias=AliasChoices("redis_url", "REDIS_URL")
@@ -950,6 +958,7 @@ class GuildSettings(BaseSettings):
             "DATABASE_URL": self.database_url,
             "GUILD_LOG_DATABASE_URL": self.log_database_url,
             "GUILD_MIGRATION_DATABASE_URL": self.migration_database_url,
+            "GUILD_ADMIN_DATABASE_URL": self.admin_database_url,
             "REDIS_URL": self.redis_url,
         }
         torn = [name for name, url in addresses.items() if not _whole(url.get_secret_value())]

@@ -5,9 +5,11 @@ import typer
 from cluster import accounts, admin
 from cluster.audit import app as audit
 from cluster.doctor import doctor_command
+from cluster.jobs.backup import app as backup
 from cluster.jobs.evaluate import evaluate_command
 from cluster.jobs.ingest import ingest_command
 from cluster.jobs.reembed import reembed_command
+from cluster.jobs.restore import restore_command
 
 app = typer.Typer(help="What a user of a running guild does from a shell.", no_args_is_help=True)
 
@@ -16,7 +18,8 @@ app = typer.Typer(help="What a user of a running guild does from a shell.", no_a
 def _commands() -> None:
     """The commands share the project's settings.
 
-    See docs/INGESTION.md, docs/EVALUATION.md, docs/REEMBEDDING.md and docs/IDENTITY.md.
+    See docs/INGESTION.md, docs/EVALUATION.md, docs/REEMBEDDING.md, docs/BACKUP.md and
+    docs/IDENTITY.md.
     """
 
 
@@ -25,6 +28,8 @@ app.add_typer(admin.app, name="admin")
 app.command("ingest")(ingest_command)
 app.command("evaluate")(evaluate_command)
 app.command("reembed")(reembed_command)
+app.add_typer(backup, name="backup")
+app.command("restore")(restore_command)
 app.command("doctor")(doctor_command)
 app.add_typer(audit, name="audit")
 

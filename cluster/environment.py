@@ -14,6 +14,7 @@ _DROPPED = frozenset(
         "RAY_ADDRESS",
         "RAY_API_SERVER_ADDRESS",
         "RAY_JOB_ID",
+        "GUILD_ADMIN_DATABASE_URL",
         "GUILD_MIGRATION_DATABASE_URL",
         "PYTHONDONTWRITEBYTECODE",
         "PYTHONHOME",

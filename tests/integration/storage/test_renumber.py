@@ -24,9 +24,9 @@ from actors.storage.renumber import NotNow, renumber
 from actors.storage.system_events import SystemEvent
 from cluster.binaries import find_postgres
 from cluster.bootstrap import DatabaseUrls, Passwords, bootstrap
-from cluster.process import free_ports
 from cluster.services import PostgresServer
-from tests.fixtures.services import PreparedDatabase, run_now, service_folder
+from tests.fixtures.another_server import started_server
+from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import SETTINGS, append, new_guild, opened
 
 pytestmark = pytest.mark.integration
@@ -37,21 +37,8 @@ _PASSWORDS = Passwords(owner="owner-of-tests", app="app-of-tests", log="log-of-t
 
 @pytest.fixture
 def another_server() -> Iterator[PostgresServer]:
-    """Fresh: its transaction ids begin far below those of a server that has worked."""
-    with service_folder() as folder:
-        server = PostgresServer(
-            folder / "postgres",
-            port=free_ports(1)[0],
-            password="admin-of-tests",
-            environment={},
-            durable=False,
-        )
-        server.prepare()
-        run_now(server.start(timeout_s=60))
-        try:
-            yield server
-        finally:
-            server.stop()
+    with started_server() as server:
+        yield server
 
 
 async def test_a_restored_log_is_refused_then_renumbered_and_read_without_a_gap(

@@ -98,8 +98,9 @@ def test_indexes_are_kept_with_the_stacks_data_unless_somebody_says_where() -> N
     assert workers({name: "/fast/index"})[name] == "/fast/index"
 
 
-def test_workers_never_get_the_owners_rights() -> None:
-    environment = workers({"GUILD_MIGRATION_DATABASE_URL": "postgresql://owner"})
+@pytest.mark.parametrize("name", ["GUILD_MIGRATION_DATABASE_URL", "GUILD_ADMIN_DATABASE_URL"])
+def test_workers_never_get_the_owners_or_the_administrators_rights(name: str) -> None:
+    environment = workers({name: "postgresql://owner"})
 
     assert "postgresql://owner" not in environment.values()
 
