@@ -22,13 +22,18 @@ def main() -> int:
         "  GUILD_MIGRATION_DATABASE_URL=postgresql://guild_owner:…@db.example/guild"
         " python -m cluster.renumber",
     )
-    parser.parse_args()
+    parser.add_argument(
+        "--recovered",
+        action="store_true",
+        help="also on the server that wrote it, which was recovered to a point in time",
+    )
+    recovered: bool = parser.parse_args().recovered
     url = settings().migration_database_url.get_secret_value()
     if not url:
         print("GUILD_MIGRATION_DATABASE_URL is not set (role guild_owner)", file=sys.stderr)
         return 2
     try:
-        done = asyncio.run(renumber(url))
+        done = asyncio.run(renumber(url, recovered=recovered))
     except (NotNow, OSError) as problem:
         print(problem, file=sys.stderr)
         return 1

@@ -94,19 +94,23 @@ class Renumbered:
     events: int
 
 
-async def renumber(owner_url: str, *, timeout_s: float = 3600.0) -> Renumbered:
+async def renumber(
+    owner_url: str, *, timeout_s: float = 3600.0, recovered: bool = False
+) -> Renumbered:
     """Begins a new epoch, in one transaction: all of it or nothing.
 
     Args:
         owner_url: connection of the role ``guild_owner``.
         timeout_s: for each statement; every line of the log is written anew.
+        recovered: also a log that is at home: its server was recovered to a point in time, and
+            what came behind that point is numbered once more.
 
     Raises:
         NotNow: the log is at home on this server, or somebody works on it.
     """
     connection = await asyncpg.connect(owner_url, command_timeout=timeout_s)
     try:
-        if await connection.fetchval(_AT_HOME):
+        if not recovered and await connection.fetchval(_AT_HOME):
             raise NotNow("this log was written on this server: there is nothing to do")
         if others := await connection.fetchval(_OTHERS):
             raise NotNow(f"{others} connections of the guild are open: stop the stack first")

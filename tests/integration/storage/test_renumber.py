@@ -152,6 +152,20 @@ async def test_nobody_may_be_connected_meanwhile(
     await admin.close()
 
 
+async def test_a_log_that_was_recovered_on_its_own_server_begins_a_new_epoch_when_told(
+    fresh_database: PreparedDatabase,
+) -> None:
+    guild = await new_guild(fresh_database)
+    async with opened(fresh_database.app_url) as app:
+        await _write(app, guild, "before", 40)
+
+    with pytest.raises(NotNow, match="nothing to do"):
+        await renumber(fresh_database.owner_url)
+    done = await renumber(fresh_database.owner_url, recovered=True)
+
+    assert (done.epoch, done.events) == (2, 40)
+
+
 def test_a_position_says_which_log_it_is_of() -> None:
     position = Position(7, 9, 3)
 
