@@ -836,6 +836,20 @@ class JobSettings(_Section):
     switch_timeout_s: float = Field(
         default=50.0, gt=0, description="of a statement that counts all passages of a guild"
     )
+    cluster_url: str = Field(
+        default="", description="Ray's dashboard, which takes jobs; empty: the local stack's"
+    )
+    cluster_token: SecretStr = Field(default=SecretStr(""), description="Ray's")
+    stopped_within_s: float = Field(default=30.0, gt=0, description="a job that is told to end")
+    replay_within_s: float = Field(default=86_400.0, gt=0, description="then it is not followed")
+    replay_poll_s: float = Field(default=1.0, gt=0)
+    rebuild_within_s: float = Field(
+        default=3_600.0, gt=0, description="for all members of a pool to come back"
+    )
+    rebuild_poll_s: float = Field(default=0.5, gt=0)
+    task_every_s: float = Field(
+        default=5.0, gt=0, description="between two changes of the task that shows a job"
+    )
     backup_within_s: float = Field(
         default=86_400.0, gt=0, description="a backup or a restore is given up then"
     )

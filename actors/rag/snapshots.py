@@ -19,6 +19,7 @@ from actors.settings import IndexSettings
 
 _log = structlog.get_logger("elders_guild.rag")
 _ENDING = ".index"
+_REBUILDING = "rebuilding"
 
 
 class Snapshots:
@@ -47,6 +48,8 @@ class Snapshots:
             model: of its vectors: with those of another it is refused.
             shard: of the index as the settings divide it.
         """
+        if self._rebuilding():
+            return None
         path = self._path(guild_id, shard)
         try:
             found = await asyncio.to_thread(
@@ -70,7 +73,7 @@ class Snapshots:
 
     def due(self, guild_id: GuildId, passages: int, shard: int = 0) -> bool:
         """Whether a shard of this size wants a new snapshot: small ones are built as quickly."""
-        if passages < self._settings.snapshot_passages:
+        if passages < self._settings.snapshot_passages or self._rebuilding():
             return False
         try:
             age_s = self._now() - self._path(guild_id, shard).stat().st_mtime
@@ -126,6 +129,30 @@ class Snapshots:
                     continue
                 if stale or not _has_a_writer(path):
                     _unlink(path)
+
+    def begin_rebuilding(self) -> int:
+        """From now on nobody on this node reads or writes one; answers how many were dropped.
+
+        It lasts until `end_rebuilding`, also when who began it has died: indexes are then built
+        from the database, which takes longer and is as right.
+        """
+        folder = self._settings.snapshot_dir
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / _REBUILDING).touch(mode=0o600)
+        dropped = list(folder.glob(f"*{_ENDING}"))
+        for path in dropped:
+            _unlink(path)
+        return len(dropped)
+
+    def end_rebuilding(self) -> None:
+        """Snapshots are written and read again; those of members that just wrote one are gone."""
+        folder = self._settings.snapshot_dir
+        for path in folder.glob(f"*{_ENDING}"):
+            _unlink(path)
+        (folder / _REBUILDING).unlink(missing_ok=True)
+
+    def _rebuilding(self) -> bool:
+        return (self._settings.snapshot_dir / _REBUILDING).exists()
 
     def _check(self, found: Snapshot, end: Position) -> None:
         position = found.position

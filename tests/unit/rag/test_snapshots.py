@@ -224,6 +224,27 @@ async def test_a_shards_snapshot_in_another_model_is_not_used(world: World) -> N
     assert other == [None, None]
 
 
+async def test_while_indexes_are_rebuilt_no_snapshot_is_read_or_due(world: World) -> None:
+    async with world.member() as (library, pool):
+        await pool.ask(store_document(DISK))
+        await world.settle(library)
+        await library.save(GUILD)
+        kept, end = Snapshots(world.settings, world.now), await world.store.log.end()
+
+        dropped = kept.begin_rebuilding()
+        due = kept.due(GUILD, 1)
+        await library.save(GUILD)
+        meanwhile = await kept.load(GUILD, end, SHIPPED)
+        kept.end_rebuilding()
+        left = list(world.settings.snapshot_dir.iterdir())
+        due_again = kept.due(GUILD, 1)
+        await library.save(GUILD)
+        afterwards = await kept.load(GUILD, end, SHIPPED)
+
+    assert (dropped, due, meanwhile, left, due_again) == (1, False, None, [], True)
+    assert afterwards is not None
+
+
 async def test_a_guild_that_has_become_small_keeps_no_snapshot(world: World) -> None:
     async with world.member() as (library, pool):
         await pool.ask(store_document(DISK))
