@@ -12,7 +12,6 @@ from rich.console import Console
 
 from actors.settings import JobSettings
 from actors.storage import census
-from actors.storage.log_state import LogMoved, present_epoch
 from actors.storage.migrate import shipped
 from actors.storage.renumber import NotNow, renumber
 from cluster.backup.administered import administered
@@ -125,24 +124,24 @@ async def compare(manifest: Manifest, url: str, numbers: JobSettings, console: C
 
 
 async def put_in_order(url: str, numbers: JobSettings) -> int:
-    """Begins a new epoch where the server is another one, and lets it plan anew; the epoch.
+    """Begins a new epoch of the log, and lets the server plan anew; the epoch.
+
+    Also where the log comes back to its own server: what clients and snapshots of the index know
+    from behind the backup is in no log any more.
 
     Raises:
-        StackProblem: somebody works on the database already.
+        StackProblem: somebody works on the database already, or its schema is too old for it.
     """
-    async with administered(url, numbers) as connection:
-        try:
-            epoch = await present_epoch(connection)
-        except LogMoved:
-            epoch = 0
-    if not epoch:
-        try:
-            epoch = (await renumber(url, timeout_s=numbers.backup_within_s)).epoch
-        except NotNow as reason:
-            raise StackProblem(str(reason)) from reason
+    try:
+        done = await renumber(url, timeout_s=numbers.backup_within_s, recovered=True)
+    except (NotNow, asyncpg.PostgresError, asyncpg.InterfaceError) as reason:
+        raise StackProblem(
+            f"all is restored and no new epoch of the log begun: {reason}. Run"
+            " `python -m cluster.migrate`, then `python -m cluster.renumber --recovered`"
+        ) from reason
     async with administered(url, numbers) as connection:
         await connection.execute("ANALYZE")
-    return epoch
+    return done.epoch
 
 
 async def _require_empty(connection: census.Connection, url: str) -> None:

@@ -30,8 +30,8 @@ def restore_command(
 
     The database is the one of GUILD_ADMIN_DATABASE_URL that `python -m cluster.bootstrap` has
     prepared, else a new one in GUILD_DATA_DIR, where no stack may run. Nobody else may be
-    connected. On another server than the backup's the log then begins a new epoch: positions that
-    clients remember are answered by 410. Erasures since the backup must be repeated. Ends with 0
+    connected. The log then begins a new epoch: positions that clients remember are answered by
+    410. Erasures since the backup must be repeated. Ends with 0
     when all is equal, 1 when something is damaged, 2 when it could not be restored.
 
     Example: GUILD_DATA_DIR=.guild-new guild restore /backups/2026-11-27

@@ -11,7 +11,8 @@ from actors.storage import audit_log, sealing
 from actors.storage.log import BEGINNING, LogReader
 from cluster.backup.dumping import dump
 from cluster.backup.restoring import load, put_in_order, whole
-from tests.fixtures.backups import NUMBERS, QUIET, Target, fill
+from cluster.services import PostgresServer
+from tests.fixtures.backups import NUMBERS, QUIET, Saved, Target, empty_database, fill
 from tests.fixtures.services import PreparedDatabase
 from tests.fixtures.storage import append, new_vault, opened
 
@@ -47,7 +48,7 @@ class _Load:
     async def reached(self, count: int) -> None:
         """Waits until so many are written, or all that will be."""
         async with asyncio.timeout(_WITHIN_S):
-            while self.written < min(count, _WRITERS * _MOST_WRITES):
+            while self.written < min(count, _WRITERS * _MOST_WRITES):  # noqa: ASYNC110  # a count
                 await asyncio.sleep(0.01)
 
     def stop(self) -> None:
@@ -119,3 +120,18 @@ async def test_a_backup_does_not_hold_the_horizon_of_the_log(
     await observer.close()
     assert (await backup).events == 100
     assert open_at_all == 0
+
+
+async def test_a_log_that_comes_back_to_its_own_server_begins_a_new_epoch_there_too(
+    saved: Saved, target: Target, another_server: PostgresServer, tmp_path: Path
+) -> None:
+    await load(saved.manifest, saved.folder, target.admin_url, NUMBERS, QUIET)
+    first = await put_in_order(target.admin_url, NUMBERS)
+    folder, again = tmp_path / "backup", await empty_database(another_server)
+
+    manifest = await dump(target.admin_url, folder, NUMBERS, QUIET)
+    await load(manifest, folder, again.admin_url, NUMBERS, QUIET)
+    second = await put_in_order(again.admin_url, NUMBERS)
+
+    assert (first, manifest.epoch, second) == (2, 2, 3)
+    assert await _ids(again.urls.log) == await _ids(target.urls.log)
