@@ -57,7 +57,11 @@ class DatabaseSettings(_Section):
 class RuntimeSettings(_Section):
     """Mailboxes, pools and their supervisor."""
 
-    mailbox_capacity: int = Field(default=2048, ge=1, description="messages waiting, per member")
+    mailbox_capacity: int = Field(
+        default=2048,
+        ge=1,
+        description="messages waiting, per member; and for the turn of their key, per pool",
+    )
     max_batch: int = Field(default=64, ge=1, description="messages in one call")
     max_batch_bytes: int = Field(default=1 << 20, ge=1024)
     calls_in_flight: int = Field(default=2, ge=1, description="submits in flight, per member")

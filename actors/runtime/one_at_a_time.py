@@ -9,11 +9,15 @@ from contextlib import asynccontextmanager
 class OneAtATime:
     """A lock per key that exists only while somebody holds or awaits it.
 
-    Its size is bounded by the number of messages a member may have unfinished.
+    Its size is bounded by the messages that whoever uses it lets in.
+
+    Attributes:
+        waiting: how many await their turn.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self.waiting = 0
 
     def __len__(self) -> int:
         """How many keys are held now."""
@@ -38,12 +42,15 @@ class OneAtATime:
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
+        self.waiting += 1
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._release(key)  # it was handed to us while we were being cancelled
             raise
+        finally:
+            self.waiting -= 1
 
     def _release(self, key: str) -> None:
         queue = self._waiting[key]

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 import structlog
@@ -24,6 +25,7 @@ from actors.runtime.envelope import seal
 from actors.runtime.identity import MemberIdentity
 from actors.runtime.mailbox import Mailbox, MemberLost, MemberPort
 from actors.runtime.message import Command, Delivery, Message, Outcome, Query, ReplyT
+from actors.runtime.one_at_a_time import OneAtATime
 from actors.settings import RuntimeSettings
 
 _log = structlog.get_logger("elders_guild.runtime")
@@ -54,7 +56,13 @@ class Asker(Protocol):
 
 
 class Pool:
-    """The members of one sage, as an `Asker`. Shared by all callers of one process."""
+    """The members of one sage, as an `Asker`. Shared by all callers of one process.
+
+    Messages of one key leave this process one by one, each when the earlier one is answered, and so
+    are handled in the order in which they were asked. Nothing else would keep it: the key's owner
+    changes with the pool, Ray runs calls of an async actor in any order, and what a lost member had
+    is sent again.
+    """
 
     def __init__(
         self,
@@ -72,6 +80,7 @@ class Pool:
         self._mailboxes: dict[MemberIdentity, Mailbox] = {}
         self._breakers: dict[MemberIdentity, Breaker] = {}
         self._preferred: list[MemberIdentity] = []
+        self._keys = OneAtATime()
         self._suspect_at: MemberIdentity | None = None
         self._died_at = 0.0
         directory.on_change(self._follow_roster)
@@ -86,9 +95,23 @@ class Pool:
         self, message: Message[ReplyT], *, timeout_s: float | None = None
     ) -> Outcome[ReplyT]:
         """See `Asker.ask_outcome`."""
+        deadline = time.monotonic() + (timeout_s or self._settings.default_timeout_s)
+        if message.key is None:
+            return await self._ask_until_done(message, deadline)
+        if self._keys.waiting >= self._settings.mailbox_capacity:
+            metrics.REFUSED.labels(self._name, "key").inc()
+            return Outcome(error=Overloaded(self._settings.retry_after_s, f"the {self._name} pool"))
+        async with AsyncExitStack() as turn:
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await turn.enter_async_context(self._keys.turn(message.key))
+            except TimeoutError:
+                return Outcome(error=DeadlineExceeded("the request"))
+            return await self._ask_until_done(message, deadline)
+
+    async def _ask_until_done(self, message: Message[ReplyT], deadline: float) -> Outcome[ReplyT]:
         body = seal(message)
         started = time.monotonic()
-        deadline = started + (timeout_s or self._settings.default_timeout_s)
         attempt = 1
         while True:
             patience_s = started + self._settings.failover_budget_s - time.monotonic()
@@ -134,7 +157,7 @@ class Pool:
     @property
     def waiting(self) -> int:
         """Messages that have not left this process."""
-        return sum(mailbox.waiting for mailbox in self._mailboxes.values())
+        return self._keys.waiting + sum(one.waiting for one in self._mailboxes.values())
 
     async def _attempt(
         self,

@@ -1,6 +1,7 @@
 """Messages, callers and a tiny sage that the runtime's tests share."""
 
 import asyncio
+import random
 from dataclasses import dataclass
 
 from actors.errors import NotFound
@@ -114,3 +115,22 @@ class Abacus:
 
     def gate(self, name: str) -> asyncio.Event:
         return self.gates.setdefault(name, asyncio.Event())
+
+
+class Restless(Abacus):
+    """Every message takes up to ``turns`` of the event loop; ``started`` keeps the order."""
+
+    def __init__(self, dice: random.Random, turns: int = 4) -> None:
+        super().__init__()
+        self.dice = dice
+        self.turns = turns
+        self.running: set[str | None] = set()
+
+    async def wait(self, query: Wait) -> str:
+        assert query.group not in self.running, "two of one key at once"
+        self.running.add(query.group)
+        self.started.append(query.name)
+        for _ in range(self.dice.randrange(self.turns)):
+            await asyncio.sleep(0)
+        self.running.discard(query.group)
+        return query.name
