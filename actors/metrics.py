@@ -65,6 +65,16 @@ REFUSED = _counter(
     "where",
 )
 MEMBERS = _gauge("elders_guild_members", "Members of the pools.", "pool", "state")
+POOL_SIZE = _gauge("elders_guild_pool_size", "Members that a pool should have.", "pool")
+POOL_RESIZES = _counter(
+    "elders_guild_pool_resizes", "Changes of that number by the supervisor.", "pool", "reason"
+)
+POOL_OLDEST_WAIT = _gauge(
+    "elders_guild_pool_oldest_wait_seconds", "Wait of the oldest message in a mailbox.", "pool"
+)
+POOL_BUSY = _gauge(
+    "elders_guild_pool_busy_share", "Share of time that its event loops are at work.", "pool"
+)
 RESTARTS = _counter("elders_guild_restarts", "Members started again.", "pool", "reason")
 QUARANTINED = _gauge(
     "elders_guild_quarantined_members", "Members not started again for a while.", "pool"

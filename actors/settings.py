@@ -122,9 +122,21 @@ class RuntimeSettings(_Section):
     quarantine_s: float = Field(default=30.0, gt=0, description="first rest; doubles each time")
     quarantine_max_s: float = Field(default=300.0, gt=0)
     grow_above: int = Field(default=48, ge=1, description="messages a ready member: pool grows")
-    grow_after_s: float = Field(default=3.0, ge=0)
+    grow_wait_s: float = Field(
+        default=0.5, gt=0, description="wait of the oldest message in a mailbox: pool grows"
+    )
+    grow_busy: float = Field(
+        default=0.85, gt=0, description="share of time an event loop is at work: pool grows"
+    )
+    grow_after_s: float = Field(default=3.0, ge=0, description="how long that must last")
     shrink_below: int = Field(default=4, ge=0, description="messages a member: pool shrinks")
-    shrink_after_s: float = Field(default=120.0, ge=0)
+    shrink_busy: float = Field(
+        default=0.5, ge=0, description="busy share that the others may reach when one member goes"
+    )
+    shrink_after_s: float = Field(default=120.0, ge=0, description="how long that must last")
+    shrink_patience_max: int = Field(
+        default=8, ge=1, description="times that, after members that were missed when they had gone"
+    )
     metrics_silent_s: float = Field(
         default=15.0, gt=0, description="a process silent for so long has no gauges"
     )

@@ -39,12 +39,14 @@ class Batch(NamedTuple):
         envelopes: in the order in which they were asked.
         left_waiting: messages still in the mailbox, so that the member knows the pressure on it.
         eager: another call costs little: answer as soon as one of them is done.
+        oldest_wait_s: how long the oldest of those still there has waited.
     """
 
     caller: str
     envelopes: tuple[Envelope, ...]
     left_waiting: int
     eager: bool = False
+    oldest_wait_s: float = 0.0
 
 
 class Finished(NamedTuple):
@@ -79,6 +81,8 @@ class Snapshot(NamedTuple):
         handled: messages handled since the process started.
         samples: its metrics.
         node: where it runs; empty where it cannot tell.
+        oldest_wait_s: of the messages still at its callers, as far as they said so lately.
+        busy: share of the time since it was last asked in which its event loop was at work.
     """
 
     identity: MemberIdentity
@@ -90,6 +94,8 @@ class Snapshot(NamedTuple):
     handled: int
     samples: tuple[Sample, ...]
     node: str = ""
+    oldest_wait_s: float = 0.0
+    busy: float = 0.0
 
 
 def seal(message: Message[Any]) -> bytes:

@@ -117,7 +117,9 @@ class Mailbox:
             raise Overloaded(self._settings.retry_after_s, f"the {self._pool} pool")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        pending = _Pending(next(self._tickets), body, deadline, attempt, loop.create_future())
+        pending = _Pending(
+            next(self._tickets), body, loop.time(), deadline, attempt, loop.create_future()
+        )
         self._waiting[pending.ticket] = pending
         if self._port.direct and len(self._waiting) >= self._settings.worth_a_call:
             self._pump()  # the member begins with these while we go on with the others
@@ -170,7 +172,14 @@ class Mailbox:
         self._sent.update((one.ticket, one) for one in pendings)
         self._in_flight += 1
         metrics.BATCH_SIZE.labels(self._pool).observe(len(envelopes))
-        batch = Batch(self._caller, envelopes, len(self._waiting), eager=self._port.direct)
+        left = next(iter(self._waiting.values()), None)
+        batch = Batch(
+            self._caller,
+            envelopes,
+            len(self._waiting),
+            eager=self._port.direct,
+            oldest_wait_s=0.0 if left is None else now - left.since,
+        )
         self._spawn(self._submit(batch))
 
     async def _submit(self, batch: Batch) -> None:
@@ -245,6 +254,7 @@ class Mailbox:
 class _Pending:
     ticket: int
     body: bytes
+    since: float
     deadline: float
     attempt: int
     reply: asyncio.Future[bytes]

@@ -8,6 +8,7 @@ import structlog
 from actors import clock, metrics
 from actors.errors import DependencyUnavailable, ElderGuildError
 from actors.runtime import logs
+from actors.runtime.effort import Effort
 from actors.runtime.envelope import Answer, Batch, Snapshot
 from actors.runtime.handling import Handling
 from actors.runtime.host import Host
@@ -35,6 +36,7 @@ class Member:
         self._workload = Workload(
             identity.pool, self._incarnation, self._handle, self._settings.runtime
         )
+        self._effort = Effort()
         self._pools = Pools(self._settings)
         self._host: Host | None = None
         self._handling: Handling | None = None
@@ -72,6 +74,8 @@ class Member:
             waiting=self._workload.waiting,
             handled=self._workload.handled,
             samples=metrics.samples(),
+            oldest_wait_s=self._workload.oldest_wait_s,
+            busy=self._effort.share(),
         )
 
     async def drain(self) -> None:

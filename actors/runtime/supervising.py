@@ -5,7 +5,9 @@ takes what they should be from the desired state. Ray stays behind `Cluster`.
 """
 
 import asyncio
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
@@ -25,6 +27,8 @@ from actors.settings import RuntimeSettings
 from actors.storage.leaders import LeadershipLost, Lease
 
 _log = structlog.get_logger("elders_guild.supervisor")
+
+_COMING = (Phase.PENDING, Phase.UNPLACED, Phase.OPENING)
 
 
 class Gone(Exception):
@@ -75,7 +79,10 @@ class Status:
 
 
 class Supervisor:
-    """One loop over all pools. ``defaults`` says which pools exist and how large they begin."""
+    """One loop over all pools. ``defaults`` says which pools exist and how large they begin.
+
+    ``home`` is the node that never goes away; empty: it is not known.
+    """
 
     def __init__(
         self,
@@ -84,8 +91,10 @@ class Supervisor:
         defaults: Mapping[str, PoolState],
         settings: RuntimeSettings,
         now: Callable[[], float] = time.monotonic,
+        home: str = "",
     ) -> None:
         self._cluster = cluster
+        self._home = home
         self._desired = desired
         self._settings = settings
         self._now = now
@@ -331,24 +340,41 @@ class Supervisor:
         )
 
     async def _size(self) -> None:
+        seen = self._seen()
         for name, state in tuple(self._pools.items()):
-            heard = [
-                track.snapshot
-                for member, track in self._tracks.items()
-                if member.pool == name and track.snapshot is not None
-            ]
-            trend, size = sizing.resize(
+            pressure = sizing.pressure(
+                [
+                    track.snapshot
+                    for member, track in self._tracks.items()
+                    if member.pool == name and track.snapshot is not None
+                ],
+                coming=sum(one.identity.pool == name and one.phase in _COMING for one in seen),
+            )
+            metrics.POOL_OLDEST_WAIT.labels(name).set(pressure.oldest_wait_s)
+            metrics.POOL_BUSY.labels(name).set(pressure.busy)
+            sized = sizing.resize(
                 self._trends.get(name, sizing.STEADY),
-                load=sum(one.unfinished + one.waiting for one in heard),
-                ready=sum(one.ready for one in heard),
+                pressure,
                 size=state.size,
                 bounds=(state.min_size, state.max_size),
                 now=self._now(),
                 settings=self._settings,
             )
-            self._trends[name] = trend
-            if size != state.size:
-                await self._change(replace(state, size=size))
+            if sized.size != state.size:
+                await self._change(replace(state, size=sized.size))
+                metrics.POOL_RESIZES.labels(name, sized.reason.value).inc()
+                _log.info(
+                    "pool_resized",
+                    pool=name,
+                    before=state.size,
+                    size=sized.size,
+                    reason=sized.reason.value,
+                    load=pressure.load,
+                    ready=pressure.ready,
+                    oldest_wait_s=round(pressure.oldest_wait_s, 3),
+                    busy=round(pressure.busy, 3),
+                )
+            self._trends[name] = sized.trend
 
     async def _act(self, pool: PoolState) -> None:
         wanted = Wanted(pool.name, pool.generation, pool.size, pool.max_size)
@@ -388,8 +414,14 @@ class Supervisor:
 
     def _seen(self) -> tuple[Seen, ...]:
         now = self._now()
+        company: dict[str, float] = {**Counter(map(self._node, self._tracks))}
+        company |= {self._home: math.inf, "": 0}  # without a node yet: it is the first to go
         return tuple(
-            Seen(member, tracking.phase(track, now, self._settings))
+            Seen(
+                member,
+                tracking.phase(track, now, self._settings),
+                company[self._node(member)],
+            )
             for member, track in self._tracks.items()
         )
 
@@ -414,7 +446,8 @@ class Supervisor:
         metrics.LEADER_EPOCH.set(self._epoch)
         seen = self._seen()
         resting = self._resting(self._now())
-        for pool in self._pools:
+        for pool, state in self._pools.items():
+            metrics.POOL_SIZE.labels(pool).set(state.size)
             metrics.QUARANTINED.labels(pool).set(sum(one.pool == pool for one in resting))
             for phase in Phase:
                 count = sum(one.identity.pool == pool and one.phase is phase for one in seen)

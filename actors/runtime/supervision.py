@@ -37,10 +37,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One living member."""
+    """One living member.
+
+    Attributes:
+        company: members of all pools on its node; the head, which never goes, has no end of them.
+    """
 
     identity: MemberIdentity
     phase: Phase
+    company: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,8 @@ def plan(
 
     Applied again and again, with new members becoming ready in between, this converges. A pool
     has one member above its maximum at most, and only while one replaces another. A ready member
-    is drained only when enough other ready ones remain.
+    is drained only when enough other ready ones remain. The emptiest node loses its members first,
+    so that it can go as a whole.
 
     Args:
         wanted: the goal.
@@ -100,11 +106,15 @@ def _sort_out(wanted: Wanted, seen: Sequence[Seen]) -> tuple[list[Seen], list[Se
     """Whom we want, and who is too many, the least wanted first. Draining ones are neither."""
     staying = [one for one in seen if one.phase not in (Phase.DRAINING, Phase.DRAINED)]
     ours = [one for one in staying if one.identity.generation == wanted.generation]
-    ours.sort(key=lambda one: (one.phase is not Phase.READY, one.identity.number))
+    ours.sort(key=lambda one: (one.phase is not Phase.READY, -one.company, one.identity.number))
     kept = ours[: wanted.size]
     surplus = [one for one in staying if one not in kept]
     surplus.sort(
-        key=lambda one: (one.identity.generation == wanted.generation, -one.identity.number)
+        key=lambda one: (
+            one.identity.generation == wanted.generation,
+            one.company,
+            -one.identity.number,
+        )
     )
     return kept, surplus
 

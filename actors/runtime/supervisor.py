@@ -80,6 +80,7 @@ class SupervisorActor:
             _desired_state(guild),
             {name: _default(guild, name) for name in classes},
             guild.runtime,
+            home=ray.get_runtime_context().get_node_id(),
         )
         self._routers = [
             NamedActor(name, guild.ray_namespace) for name in router_names(guild.router.partitions)

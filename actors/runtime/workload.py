@@ -48,10 +48,15 @@ class Workload:
         """Messages waiting at the callers, by their latest word."""
         return sum(box.left_waiting for box in self._boxes.values())
 
+    @property
+    def oldest_wait_s(self) -> float:
+        """Wait of the oldest of them."""
+        return max((box.oldest_wait_s for box in self._boxes.values()), default=0.0)
+
     async def submit(self, batch: Batch) -> Answer:
         """Starts every message; answers what is done when all are, or after the linger time."""
         box = self._box(batch.caller)
-        box.left_waiting = batch.left_waiting
+        box.left_waiting, box.oldest_wait_s = batch.left_waiting, batch.oldest_wait_s
         gathering = _Gathering(1 if batch.eager else len(batch.envelopes), box)
         for envelope in batch.envelopes:
             refusal = self._refusal()
@@ -117,6 +122,7 @@ class _Box:
     def __init__(self) -> None:
         self.finished: list[Finished] = []
         self.left_waiting = 0
+        self.oldest_wait_s = 0.0
         self.seen_at = 0.0
         self.forgotten = False
         self._arrived = asyncio.Event()

@@ -127,6 +127,24 @@ async def test_a_full_mailbox_refuses_at_once() -> None:
     assert await asyncio.gather(*asks) == ["x"] * 5
 
 
+async def test_a_call_tells_how_long_the_oldest_that_stays_behind_has_waited() -> None:
+    settings = SETTINGS.model_copy(update={"max_batch": 1})
+    connection = Connection(Abacus())
+    connection.hold = asyncio.Event()
+    box = mailbox(connection, settings)
+    asks = []
+    for _ in range(4):  # two are on their way, two wait
+        asks.append(asyncio.create_task(ask(box, echo())))
+        await settled()
+
+    connection.hold.set()
+    await asyncio.gather(*asks)
+
+    third, fourth = connection.batches[2:]
+    assert (third.left_waiting, third.oldest_wait_s > 0) == (1, True)
+    assert (fourth.left_waiting, fourth.oldest_wait_s) == (0, 0.0)
+
+
 async def test_a_cancelled_message_that_waits_is_never_sent_and_makes_room() -> None:
     connection = Connection(Abacus())
     connection.hold = asyncio.Event()

@@ -2,7 +2,9 @@ import asyncio
 from collections.abc import Mapping
 
 import pytest
+import structlog.testing
 
+from actors import metrics
 from actors.errors import DependencyUnavailable, NotFound
 from actors.metrics import Sample
 from actors.runtime.desired import DesiredInMemory, PoolState
@@ -22,6 +24,8 @@ SETTINGS = RuntimeSettings(
     quarantine_s=50,
     grow_above=10,
     grow_after_s=3,
+    shrink_below=2,
+    shrink_after_s=20,
 )
 
 
@@ -59,7 +63,12 @@ class World:
     def another(self, size: int = 1) -> Supervisor:
         pool = PoolState("echo", 1, size, 1, 4)
         return Supervisor(
-            self.cluster, self.desired, {"echo": pool}, SETTINGS, now=lambda: self.now
+            self.cluster,
+            self.desired,
+            {"echo": pool},
+            SETTINGS,
+            now=lambda: self.now,
+            home="node-a",
         )
 
     async def pass_time(self, seconds: int) -> None:
@@ -72,6 +81,14 @@ class World:
 
     async def roster(self) -> list[str]:
         return [one.name for one in (await self.supervisor.watch(0, 0)).members]
+
+
+def value(name: str, **labels: str) -> float:
+    """A number of this process's metrics."""
+    (found,) = (
+        one.value for one in metrics.samples() if one.name == name and dict(one.labels) == labels
+    )
+    return found
 
 
 async def test_an_empty_cluster_gets_its_members_and_they_are_published() -> None:
@@ -195,6 +212,63 @@ async def test_a_pool_grows_under_lasting_pressure() -> None:
 
     assert world.supervisor.status().pools["echo"].size == 2
     assert (await world.desired.load())["echo"].size == 2
+
+
+async def test_a_pool_grows_when_messages_wait_long_and_says_so() -> None:
+    world = World()
+    await world.pass_time(2)
+    world.member().oldest_wait_s = 2.0
+
+    with structlog.testing.capture_logs() as lines:
+        await world.pass_time(6)
+
+    (line,) = [line for line in lines if line["event"] == "pool_resized"]
+    assert (line["before"], line["size"], line["reason"]) == (1, 2, "wait")
+    assert value("elders_guild_pool_size", pool="echo") == 2
+    assert value("elders_guild_pool_oldest_wait_seconds", pool="echo") == 2
+
+
+async def test_a_pool_asks_for_no_more_until_those_it_asked_for_have_come() -> None:
+    world = World()
+    await world.pass_time(2)
+    world.cluster.born = "opening"
+    world.member().waiting = 200
+
+    await world.pass_time(20)
+    assert world.supervisor.status().pools["echo"].size == 2
+    world.member(1).state, world.cluster.born = "ready", "ready"
+    await world.pass_time(6)
+
+    assert world.supervisor.status().pools["echo"].size == 4
+
+
+async def test_a_pool_that_has_grown_comes_down_member_by_member_once_it_is_quiet() -> None:
+    world = World()
+    await world.pass_time(2)
+    world.member().waiting = 200
+    await world.pass_time(12)
+    grown = world.supervisor.status().pools["echo"].size
+    world.member().waiting = 0
+
+    await world.pass_time(100)
+
+    assert grown == 4
+    assert world.supervisor.status().pools["echo"].size == 1
+    assert world.cluster.done[-6:] == [
+        f"{what} echo/1/{number}" for number in (3, 2, 1) for what in ("drain", "end")
+    ]
+
+
+async def test_a_shrinking_pool_leaves_the_node_that_can_go() -> None:
+    world = World(size=3)
+    await world.pass_time(2)
+    world.member(0).node = "node-b"
+    await world.pass_time(1)
+
+    await world.supervisor.resize("echo", min_size=2, max_size=2)
+    await world.pass_time(3)
+
+    assert world.cluster.done[-2:] == ["drain echo/1/0", "end echo/1/0"]
 
 
 async def test_a_smaller_pool_drains_before_it_ends_a_member() -> None:

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 
 from hypothesis import given
@@ -18,10 +19,10 @@ from actors.runtime.supervision import (
 
 phases = st.sampled_from(Phase)
 pools = st.builds(
-    lambda members: [Seen(identity, phase) for identity, phase in members.items()],
+    lambda members: [Seen(identity, *found) for identity, found in members.items()],
     st.dictionaries(
         st.builds(MemberIdentity, st.just("echo"), st.integers(1, 3), st.integers(0, 5)),
-        phases,
+        st.tuples(phases, st.sampled_from((0, 1, 2, math.inf))),
         max_size=6,
     ),
 )
@@ -43,6 +44,7 @@ def ready(seen: Sequence[Seen]) -> set[MemberIdentity]:
 
 def carry_out(seen: Sequence[Seen], actions: Sequence[Action]) -> list[Seen]:
     """The world after the actions, and after all that can go well has gone well."""
+    company = {one.identity: one.company for one in seen}
     phases = {one.identity: one.phase for one in seen}
     for action in actions:
         match action:
@@ -57,7 +59,10 @@ def carry_out(seen: Sequence[Seen], actions: Sequence[Action]) -> list[Seen]:
         Phase.OPENING: Phase.READY,
         Phase.DRAINING: Phase.DRAINED,
     }
-    return [Seen(identity, grown.get(phase, phase)) for identity, phase in phases.items()]
+    return [
+        Seen(identity, grown.get(phase, phase), company.get(identity, 0))
+        for identity, phase in phases.items()
+    ]
 
 
 @given(goals(), pools)
@@ -178,3 +183,15 @@ def test_a_smaller_pool_drains_the_highest_number_first() -> None:
     actions = plan(Wanted("echo", 1, 2, 4), seen)
 
     assert actions == (Drain(member(2)),)
+
+
+def test_the_emptiest_node_loses_its_members_first_and_the_head_none() -> None:
+    wanted = Wanted("echo", 1, 2, 4)
+    on_head, on_full, on_empty = (
+        Seen(member(number), Phase.READY, company)
+        for number, company in ((3, math.inf), (1, 5), (0, 1))
+    )
+
+    actions = plan(wanted, [on_empty, on_full, on_head])
+
+    assert actions == (Drain(on_empty.identity),)

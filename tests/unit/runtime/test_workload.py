@@ -128,9 +128,12 @@ async def test_the_pressure_at_the_callers_is_known() -> None:
     workload = Connection(Abacus()).workload
 
     await workload.submit(batch(Echo(context=CONTEXT), caller="box_1"))
-    await workload.submit(batch(Echo(context=CONTEXT), caller="box_2"))
+    slow = batch(Echo(context=CONTEXT), caller="box_2")._replace(oldest_wait_s=1.5)
+    await workload.submit(slow)
 
-    assert workload.waiting == 8
+    assert (workload.waiting, workload.oldest_wait_s) == (8, 1.5)
+    await workload.submit(slow._replace(left_waiting=0, oldest_wait_s=0.0))
+    assert (workload.waiting, workload.oldest_wait_s) == (4, 0.0)
 
 
 async def test_what_a_vanished_caller_left_is_forgotten() -> None:
