@@ -885,6 +885,10 @@ class StackSettings(_Section):
     restart_window_s: float = Field(default=300.0, gt=0)
     restart_delay_s: float = Field(default=0.1, ge=0, description="doubles with each restart")
     restart_delay_max_s: float = Field(default=5.0, gt=0)
+    restart_rest_s: float = Field(
+        default=60.0, gt=0, description="how long what died too often stays down; doubles"
+    )
+    restart_rest_max_s: float = Field(default=600.0, gt=0)
     max_connections: int = Field(default=200, ge=20, description="of the embedded PostgreSQL")
     valkey_memory_mib: int = Field(default=256, ge=16)
     object_store_mib: int = Field(default=256, ge=80)

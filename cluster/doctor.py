@@ -10,10 +10,13 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import asyncpg
+import httpx
 import typer
+from prometheus_client.parser import text_string_to_metric_families
 
 from actors.settings import Environment, GuildSettings
 from actors.storage.migrate import pending
+from cluster.condition import PoolSeen, of_parts, of_pools, pools_in
 from cluster.diagnosis import (
     Finding,
     Level,
@@ -30,6 +33,7 @@ from cluster.problem import StackProblem
 from cluster.state import SECRETS_FILE, STATE_FILE, Stack, read_private
 
 app = typer.Typer(help="What listens where, and what is open.")
+_METRICS_TIMEOUT_S = 3.0
 _SHOWN = {Level.OK: "ok     ", Level.WARNING: "warning", Level.BAD: "BAD    "}
 
 
@@ -42,9 +46,10 @@ def doctor_command(
 ) -> None:
     """Says what listens where on this machine, what each door asks for, and what is open.
 
-    Looks at the secrets, the migrations and what stands before the API, too. It changes nothing and
-    prints no secret. Ends with 0 when all is well, 1 with warnings, 2 when something is open that
-    must not be, or missing.
+    Looks at the secrets, the migrations and what stands before the API, too; of a running stack it
+    tells which parts stay down and which pools lack members. It changes nothing and prints no
+    secret. Ends with 0 when all is well, 1 with warnings, 2 when something is open that must not
+    be, or missing.
 
     Example: guild doctor --data-dir /var/lib/guild --json
     """
@@ -84,7 +89,29 @@ async def examine(data_dir: Path | None) -> list[Finding]:
         *of_urls(urls),
         *_of_files(folder),
         of_migrations(await _pending(urls["GUILD_MIGRATION_DATABASE_URL"])),
+        *(await _of_stack(stack, config) if stack is not None else []),
     ]
+
+
+async def _of_stack(stack: Stack, config: GuildSettings) -> list[Finding]:
+    pools = await _pools(stack.api_url, config.metrics_token.get_secret_value())
+    return [*of_parts(stack.down), *of_pools(pools)]
+
+
+async def _pools(api_url: str, token: str) -> dict[str, PoolSeen] | None:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        async with httpx.AsyncClient(timeout=_METRICS_TIMEOUT_S, trust_env=False) as client:
+            reply = await client.get(f"{api_url}/metrics", headers=headers)
+            reply.raise_for_status()
+            families = tuple(text_string_to_metric_families(reply.text))
+    except (httpx.HTTPError, ValueError):
+        return None
+    return pools_in(
+        (sample.name, sample.labels, sample.value)
+        for family in families
+        for sample in family.samples
+    )
 
 
 def _stack(folder: Path) -> Stack | None:

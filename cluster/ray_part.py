@@ -13,7 +13,6 @@ from cluster.plan import Plan
 from cluster.problem import StackProblem
 from cluster.process import run
 from cluster.ray_head import (
-    GCS,
     NODE_ADDRESS,
     GcsStore,
     RayHead,
@@ -137,7 +136,7 @@ class RayPart:
             # Without a raylet there is no Ray to belong to.
             return self._restarting or not self.head.raylet_alive or self.head.daemon_alive(name)
 
-        return Part(name=f"Ray's {name}", alive=alive, restart=restart, vital=name == GCS)
+        return Part(name=f"Ray's {name}", alive=alive, restart=restart)
 
     def _new_head(self) -> RayHead:
         plan = self._plan

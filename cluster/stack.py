@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from pydantic import SecretStr
@@ -12,7 +12,7 @@ from actors.storage.migrate import MigrationError, migrate
 from cluster import marker
 from cluster.admin import ADMIN_LOGIN, ALERTMANAGER_CLIENT, ensure_first_guild
 from cluster.bootstrap import bootstrap
-from cluster.keeper import Part, keep
+from cluster.keeper import Listener, Part, keep
 from cluster.plan import DATABASE, Plan
 from cluster.ports import as_mapping
 from cluster.preflight import require_database, require_redis
@@ -97,15 +97,10 @@ class LocalStack:
         self._publish()
 
     async def keep_running(self) -> NoReturn:
-        """Starts again what dies, until cancelled.
-
-        Raises:
-            StackProblem: a part died too often.
-        """
+        """Starts again what dies, until cancelled. What dies too often rests in between."""
         numbers = self._plan.settings.stack
-        keepers = [
-            keep(part, numbers, say=self._say, restarted=self._publish) for part in self._parts()
-        ]
+        listener = Listener(say=self._say, restarted=self._publish, resting=self._note_rest)
+        keepers = [keep(part, numbers, listener) for part in self._parts()]
         await _together(self._reap_for_ever(), *keepers)
         raise AssertionError("the reaper never ends")
 
@@ -204,6 +199,15 @@ class LocalStack:
         while True:
             await asyncio.sleep(self._plan.settings.stack.check_period_s)
             reap_adopted()
+
+    def _note_rest(self, part: str, rest_s: float) -> None:
+        """For the doctor: who stays down, and until when."""
+        down = {name: until for name, until in self.state.down.items() if name != part}
+        if rest_s:
+            until = datetime.now(UTC) + timedelta(seconds=rest_s)
+            down[part] = until.isoformat(timespec="seconds")
+        self.state = self.state.with_(down=down)
+        self.state.save()
 
     def _publish(self) -> None:
         pids = {"watchdog": self._watchdog.pid or 0, **self._ray.head.pids}

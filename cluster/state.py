@@ -21,7 +21,11 @@ class Login:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """One running stack. The file holds secrets: 0600."""
+    """One running stack. The file holds secrets: 0600.
+
+    Attributes:
+        down: parts that died too often, and when each is tried again.
+    """
 
     stack_id: str
     pid: int
@@ -41,6 +45,7 @@ class Stack:
     pids: Mapping[str, int] = field(default_factory=dict)
     admin: Login | None = None
     alertmanager: Login | None = None
+    down: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:

@@ -55,7 +55,7 @@ async def _run(stack: LocalStack, say: "_Clock") -> int:
     try:
         await asyncio.wait((waiting, life), return_when=asyncio.FIRST_COMPLETED)
         if life.done():
-            await life  # only ever ends by a problem
+            await life  # only ever ends by a problem at the start
     finally:
         say("stopping")
         life.cancel()
