@@ -50,13 +50,17 @@ class Workload:
 
     @property
     def oldest_wait_s(self) -> float:
-        """Wait of the oldest of them."""
-        return max((box.oldest_wait_s for box in self._boxes.values()), default=0.0)
+        """Wait of the oldest of them; what a caller said long ago is true no more."""
+        oldest = time.monotonic() - self._settings.submit_timeout_s
+        return max(
+            (box.oldest_wait_s for box in self._boxes.values() if box.told_at >= oldest),
+            default=0.0,
+        )
 
     async def submit(self, batch: Batch) -> Answer:
         """Starts every message; answers what is done when all are, or after the linger time."""
         box = self._box(batch.caller)
-        box.left_waiting, box.oldest_wait_s = batch.left_waiting, batch.oldest_wait_s
+        box.tell(batch)
         gathering = _Gathering(1 if batch.eager else len(batch.envelopes), box)
         for envelope in batch.envelopes:
             refusal = self._refusal()
@@ -123,10 +127,16 @@ class _Box:
         self.finished: list[Finished] = []
         self.left_waiting = 0
         self.oldest_wait_s = 0.0
+        self.told_at = 0.0
         self.seen_at = 0.0
         self.forgotten = False
         self._arrived = asyncio.Event()
         self._takers = 0
+
+    def tell(self, batch: Batch) -> None:
+        """The caller's word of what still waits there."""
+        self.left_waiting, self.oldest_wait_s = batch.left_waiting, batch.oldest_wait_s
+        self.told_at = time.monotonic()
 
     def put(self, finished: Finished) -> None:
         self.finished.append(finished)

@@ -136,6 +136,15 @@ async def test_the_pressure_at_the_callers_is_known() -> None:
     assert (workload.waiting, workload.oldest_wait_s) == (4, 0.0)
 
 
+async def test_a_wait_that_was_told_long_ago_presses_nobody() -> None:
+    settings = SETTINGS.model_copy(update={"submit_timeout_s": -1.0})
+    workload = Connection(Abacus(), settings).workload
+
+    await workload.submit(batch(Echo(context=CONTEXT))._replace(oldest_wait_s=1.5))
+
+    assert workload.oldest_wait_s == 0.0
+
+
 async def test_what_a_vanished_caller_left_is_forgotten() -> None:
     sage = Abacus()
     settings = SETTINGS.model_copy(update={"uncollected_ttl_s": -1.0})
