@@ -14,6 +14,7 @@ from cluster.jobs.rebuild_index import rebuild_index_command
 from cluster.jobs.reembed import reembed_command
 from cluster.jobs.replay import replay_command
 from cluster.jobs.restore import restore_command
+from cluster.pool_sizes import app as pools
 
 app = typer.Typer(help="What a user of a running guild does from a shell.", no_args_is_help=True)
 
@@ -22,8 +23,8 @@ app = typer.Typer(help="What a user of a running guild does from a shell.", no_a
 def _commands() -> None:
     """The commands share the project's settings.
 
-    See docs/INGESTION.md, docs/EVALUATION.md, docs/REEMBEDDING.md, docs/BACKUP.md and
-    docs/IDENTITY.md.
+    See docs/INGESTION.md, docs/EVALUATION.md, docs/REEMBEDDING.md, docs/BACKUP.md,
+    docs/IDENTITY.md and docs/SCALING.md.
     """
 
 
@@ -40,6 +41,7 @@ app.add_typer(backup, name="backup")
 app.command("restore")(restore_command)
 app.command("doctor")(doctor_command)
 app.add_typer(audit, name="audit")
+app.add_typer(pools, name="pools")
 
 
 def main() -> None:

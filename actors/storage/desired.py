@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from actors.errors import NotFound
 from actors.runtime.desired import SUPERVISOR, PoolState
 from actors.storage.database import Database
 from actors.storage.leaders import Leaders, Lease, hold
@@ -52,6 +53,29 @@ class DesiredInPostgres:
                 pool.min_size,
                 pool.max_size,
             )
+
+    async def bound(self, name: str, *, min_size: int, max_size: int) -> PoolState:
+        """Sets the bounds of a pool as an operator, and its size to the nearest within them.
+
+        The supervisor reads them at its next look. One that writes its own decision at the same
+        moment wins: look again after that.
+
+        Raises:
+            NotFound: no supervisor has ever had such a pool.
+        """
+        database = await self._connected()
+        async with database.across_guilds() as tx:
+            row = await tx.fetchrow(
+                "UPDATE pools SET min_size = $2, max_size = $3,"
+                " size = least(greatest(size, $2), $3), version = version + 1, changed_at = now()"
+                " WHERE name = $1 RETURNING name, generation, size, min_size, max_size",
+                name,
+                min_size,
+                max_size,
+            )
+        if row is None:
+            raise NotFound("pool", name)
+        return PoolState(*row.values())
 
     async def close(self) -> None:
         """Closes the connection, if there is one."""
