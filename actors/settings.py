@@ -81,7 +81,12 @@ class RuntimeSettings(_Section):
     linger_ms: float = Field(
         default=10.0, ge=0, description="a batch's reply waits this long for its slow messages"
     )
-    collect_timeout_s: float = Field(default=5.0, gt=0)
+    collect_timeout_s: float = Field(
+        default=1.0,
+        gt=0,
+        description="a member with nothing to collect says so after this; one that does not even"
+        " that, within the submit time more, is lost",
+    )
     uncollected_ttl_s: float = Field(
         default=60.0, gt=0, description="a member keeps late replies of a silent caller so long"
     )
