@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from actors.metrics import Sample, only_grows
+from actors.metrics import Sample, is_seen, only_grows
 
 _Series = tuple[str, str, tuple[tuple[str, str], ...]]
 
@@ -15,7 +15,7 @@ class _Process:
 
 
 class MetricsHub:
-    """Keeps the latest samples of every process and sums them.
+    """Keeps the latest samples of every process and merges them: sums, or the highest of a few.
 
     A process that falls silent loses its gauges soon: a dead one has no open connections. Its
     totals stay. Long after, they are folded into one sum, so that the hub does not grow with
@@ -33,7 +33,7 @@ class MetricsHub:
         self._processes[process_id] = _Process(tuple(samples), now)
 
     def merged(self, now: float) -> tuple[Sample, ...]:
-        """The sum over all processes, one sample a series, in a stable order."""
+        """All processes as one, one sample a series, in a stable order."""
         self._fold(now)
         sums = dict(self._folded)
         for process in self._processes.values():
@@ -57,4 +57,8 @@ class MetricsHub:
 
 def _add(sums: dict[_Series, float], sample: Sample) -> None:
     series = (sample.family, sample.name, sample.labels)
-    sums[series] = sums.get(series, 0.0) + sample.value
+    known = sums.get(series)
+    if known is None:
+        sums[series] = sample.value
+    else:
+        sums[series] = max(known, sample.value) if is_seen(sample) else known + sample.value

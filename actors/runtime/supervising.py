@@ -448,6 +448,7 @@ class Supervisor:
         resting = self._resting(self._now())
         for pool, state in self._pools.items():
             metrics.POOL_SIZE.labels(pool).set(state.size)
+            metrics.MAX_MEMBERS.labels(pool).set(state.max_size)
             metrics.QUARANTINED.labels(pool).set(sum(one.pool == pool for one in resting))
             for phase in Phase:
                 count = sum(one.identity.pool == pool and one.phase is phase for one in seen)
