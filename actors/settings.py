@@ -146,6 +146,9 @@ class RuntimeSettings(_Section):
         default=15.0, gt=0, description="a process silent for so long has no gauges"
     )
     metrics_fold_s: float = Field(default=600.0, gt=0)
+    node_look_s: float = Field(
+        default=5.0, gt=0, description="between looks at the machine, per process"
+    )
     drain_timeout_s: float = Field(default=15.0, gt=0)
     directory_poll_s: float = Field(default=10.0, gt=0, description="long poll of the member list")
     gc_threshold: int = Field(
@@ -331,6 +334,15 @@ class RouterSettings(_Section):
     )
     cursor_save_s: float = Field(default=0.2, gt=0)
     max_lag_counted: int = Field(default=10_000, ge=1)
+    lags_shown: int = Field(
+        default=20, ge=0, description="declared subscriptions that metrics name, the slowest"
+    )
+    look_s: float = Field(
+        default=10.0, gt=0, description="between looks at what PostgreSQL and Redis use"
+    )
+    count_s: float = Field(
+        default=60.0, gt=0, description="between counts of entities, tasks and incidents"
+    )
     max_redrive: int = Field(default=500, ge=1, description="dead letters in one redrive")
     num_cpus: float = Field(default=0.1, gt=0)
     memory_mib: int = Field(default=384, ge=32)
@@ -950,6 +962,9 @@ class GuildSettings(BaseSettings):
         default=False, description="legacy: lets programs send a person's password to /oauth/token"
     )
     data_dir: Path = Field(default=Path(".guild"), description="all data of the local stack")
+    node_name: str = Field(
+        default="", description="of this machine in metrics; default: its host name"
+    )
 
     database: DatabaseSettings = DatabaseSettings()
     runtime: RuntimeSettings = RuntimeSettings()

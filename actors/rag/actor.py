@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from actors import metrics
 from actors.embedding.identity import ModelIdentity, active
 from actors.embedding.messages import Embed, Embeddings
 from actors.rag.backlog import Backlog
@@ -63,6 +64,7 @@ class RagMember(Member):
     def __init__(self, identity: MemberIdentity) -> None:
         super().__init__(identity)
         self._ended: str | None = None
+        self._library: Library | None = None
 
     async def health(self) -> Snapshot:
         """See `Member.health`.
@@ -72,6 +74,8 @@ class RagMember(Member):
         """
         if self._ended is not None:
             raise RuntimeError(f"{self._ended} has ended")
+        if self._library is not None:
+            metrics.INDEX_LAG_SECONDS.set(self._library.lag_s())
         return await super().health()
 
     async def open(self, host: Host) -> Handlers:
@@ -94,6 +98,7 @@ class RagMember(Member):
         library = Library(store, log, settings, model, Snapshots(settings), holding, Weights(said))
         host.on_close(library.close)
         await library.load()
+        self._library = library
         _warn(library, host.settings)
         embedder = PoolEmbedder(host.pool("embedding"))
         backlog = Backlog(store, library, embedder, settings)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from actors import floats
+from actors import floats, metrics
 from actors.embedding.identity import ModelIdentity
 from actors.errors import DependencyUnavailable, ValidationError
 from actors.events import Evidence, RunbookStep
@@ -89,6 +89,7 @@ class Finder:
             StaleIndex: the index has not reached ``min_position``.
             DependencyUnavailable: a dense search, and no embedder answers.
         """
+        metrics.RAG_QUERIES.labels(query.mode).inc()
         if query.vector is None or query.mode in {SearchMode.LEXICAL, SearchMode.HYBRID}:
             self._check(query.text)
         if not 1 <= query.top_k <= self._settings.max_results:
@@ -109,6 +110,7 @@ class Finder:
             ValidationError: ``limit`` is out of range.
             StaleIndex: the index has not reached ``min_position``.
         """
+        metrics.RAG_QUERIES.labels("evidence").inc()
         if not 1 <= query.limit <= _MAX_LINES:
             raise ValidationError("limit", f"1 to {_MAX_LINES}")
         asked = evidence.question(query, self._settings.max_query_chars)
@@ -168,6 +170,7 @@ class Finder:
             ValidationError: the question is blank or too long.
             StaleIndex: the index has not reached ``min_position``.
         """
+        metrics.RAG_QUERIES.labels("question").inc()
         self._check(query.question)
         search = Search(
             context=query.context,

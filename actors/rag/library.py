@@ -1,6 +1,7 @@
 """Every guild's index in one member: loaded at start, then kept up with the log."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -109,6 +110,7 @@ class Library:
         self._passed_over: set[GuildId] = set()
         self._waiting = 0
         self._hurry = asyncio.Event()
+        self._level_at = time.monotonic()
 
     @property
     def position(self) -> Position | None:
@@ -383,6 +385,7 @@ class Library:
         await self._advance(page.frontier)
         if by_guild:
             self._measure()
+        self._note_lag(len(page.events), page.full)
         return page.full
 
     async def close(self) -> None:
@@ -408,6 +411,16 @@ class Library:
                 position=str(one.position),
                 reason=one.reason,
             )
+
+    def _note_lag(self, found: int, more: bool) -> None:
+        """Where there is more, at least as much as was found just now."""
+        metrics.INDEX_LAG_EVENTS.labels("lexical").set(found if more else 0)
+        if not more:
+            self._level_at = time.monotonic()
+
+    def lag_s(self) -> float:
+        """Since when the index has not been level with the log; what it is between two looks."""
+        return time.monotonic() - self._level_at
 
     def _measure(self) -> None:
         metrics.INDEX_SHARDS_HELD.set(self.holding.count)

@@ -358,7 +358,7 @@ class Channel:
         )
         match after_failure(error, record, self._policy, self._jitter()):
             case Retry(after_s):
-                metrics.EVENTS_PROCESSED.labels(self._label, "failed").inc()
+                metrics.EVENTS_PROCESSED.labels(self.subscription.series, "failed").inc()
                 self._window.fail(delivery, not_before=self._monotonic() + after_s)
             case GiveUp(reason):
                 await self._give_up(delivery, reason)
@@ -386,17 +386,12 @@ class Channel:
         self._count_given_up()
         self._finish([delivery], "dead_lettered")
 
-    @property
-    def _label(self) -> str:
-        # Of metrics: a replay or a generation must not begin a series of its own.
-        return self.subscription.declared_as or self.subscription.name
-
     def _count_given_up(self) -> None:
         self.given_up += 1
-        metrics.DEAD_LETTERS.labels(self._label).inc()
+        metrics.DEAD_LETTERS.labels(self.subscription.series).inc()
 
     def _finish(self, deliveries: Sequence[Delivery], result: str) -> None:
-        metrics.EVENTS_PROCESSED.labels(self._label, result).inc(len(deliveries))
+        metrics.EVENTS_PROCESSED.labels(self.subscription.series, result).inc(len(deliveries))
         for delivery in deliveries:
             self._window.finish(delivery)
         if self._starved and self._window.room >= self._enough_room:

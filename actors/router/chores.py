@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from actors import clock, metrics
+from actors.router.numbers import Numbers
 from actors.router.redrive import redrive_requested
 from actors.router.relay import Chore, Relay
 from actors.router.sinks.factory import Sinks
@@ -44,6 +45,7 @@ class Chores:
         self._sinks = sinks
         self._settings = settings
         self._horizon = HorizonWatch(database)
+        self._numbers = Numbers(database, settings)
 
     def all(self, relay: Callable[[], Relay | None]) -> Sequence[Chore]:
         """Everything there is to do, with how often, for the relay that is running."""
@@ -59,6 +61,7 @@ class Chores:
             Chore("redrive", router.redrive_poll_s, redrive),
             Chore("horizon", _HORIZON_PERIOD_S, self._watch_horizon),
             Chore("house", self._settings.log.housekeeping_s, self._keep_house),
+            *self._numbers.all(),
         )
 
     async def _fire_timers(self) -> None:

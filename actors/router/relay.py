@@ -6,9 +6,11 @@ the cursors and delivers again what lies above them, which the inboxes make harm
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import nlargest
 
 import structlog
 
@@ -174,13 +176,21 @@ class Relay:
         return self._serving
 
     def observe(self) -> None:
-        """Brings the gauges up to date."""
-        for one in self._open.values():
-            subscription, channel = one.channel.subscription, one.channel
-            if subscription.replays is None:
-                label = subscription.declared_as or subscription.name
-                age_s = self._age_s(channel.oldest_event_at)
-                metrics.OUTBOX_LAG_SECONDS.labels(label).set(age_s)
+        """Brings the gauges up to date. A replay is behind on purpose."""
+        slowest: defaultdict[str, float] = defaultdict(float)
+        declared: dict[str, float] = {}
+        for channel in (one.channel for one in self._open.values()):
+            subscription, age_s = channel.subscription, self._age_s(channel.oldest_event_at)
+            if subscription.replays is not None:
+                continue
+            slowest[subscription.series] = max(slowest[subscription.series], age_s)
+            if subscription.declared_as is not None and age_s:
+                declared[subscription.declared_as] = age_s
+        metrics.forget(metrics.OUTBOX_LAG_SECONDS, metrics.SLOWEST_SECONDS)
+        for series, age_s in slowest.items():
+            metrics.OUTBOX_LAG_SECONDS.labels(series).set(age_s)
+        for name in nlargest(self._settings.lags_shown, declared, key=declared.__getitem__):
+            metrics.SLOWEST_SECONDS.labels(name).set(declared[name])
 
     async def _begin(self, subscriptions: Sequence[Subscription]) -> None:
         assert self._tasks is not None  # noqa: S101  # only run() leads here

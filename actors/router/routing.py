@@ -66,6 +66,19 @@ class Subscription:
         """Under which name its dead letters are kept."""
         return self.letters_as or self.name
 
+    @property
+    def series(self) -> str:
+        """Under which name metrics count it.
+
+        There may be thousands of what guilds declare, and a replay or a generation must not begin
+        a series: those are counted by where their events go.
+        """
+        if self.guild_id is None:
+            return self.name
+        if self.declared_as is None:
+            return self.name.partition(":")[0]
+        return "declared." + ("pool" if self.sink is None else self.sink.kind)
+
     def wants(self, event_type: str) -> bool:
         """Whether events of this type are delivered to it."""
         return self._pattern.fullmatch(event_type) is not None

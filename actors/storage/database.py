@@ -3,19 +3,21 @@
 import asyncio
 import re
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 import asyncpg
 import numpy as np
 
+from actors import metrics
 from actors.clock import ID_PATTERN
 from actors.errors import DependencyUnavailable, ElderGuildError, VersionConflict
 from actors.runtime import scope
 from actors.runtime.message import GuildId, Position
 from actors.settings import DatabaseSettings
 from actors.storage.log_state import present_epoch
+from actors.storage.measured import Measured
 from actors.storage.vault import Vault
 
 AS_GUILD = "guild AS MATERIALIZED (SELECT set_config('guild.id', $1, true) AS id)"
@@ -27,6 +29,8 @@ policies let nothing pass.
 
 _PLANNED_ONCE = "; SET LOCAL plan_cache_mode = force_generic_plan"
 _GUILD = re.compile(ID_PATTERN)
+_COMMITTED = metrics.TRANSACTIONS.labels("committed")
+_ROLLED_BACK = metrics.TRANSACTIONS.labels("rolled_back")
 
 _AWAY: tuple[type[BaseException], ...] = (
     OSError,
@@ -51,6 +55,7 @@ class Transaction:
         vault: keys of data subjects.
         began: on the vault's clock; what it sees is not older.
         position: of the last event it wrote.
+        types: of the events it wrote, counted when they are committed.
     """
 
     def __init__(
@@ -64,26 +69,38 @@ class Transaction:
         self.vault = vault
         self.began = vault.now()
         self.position: Position | None = None
+        self.types: list[str] = []
+
+    def note_events(self, types: Iterable[str], last: Position) -> None:
+        """Remembers what was written to the log."""
+        self.types.extend(types)
+        if self.position is None or self.position < last:
+            self.position = last
 
     async def execute(self, query: str, *args: Any) -> str:
         """Runs one statement and returns its status, such as ``UPDATE 1``."""
-        return await self._connection.execute(query, *args)
+        with Measured(query):
+            return await self._connection.execute(query, *args)
 
     async def executemany(self, query: str, rows: Sequence[Sequence[Any]]) -> None:
         """Runs one statement for each row of arguments, pipelined."""
-        await self._connection.executemany(query, rows)
+        with Measured(query):
+            await self._connection.executemany(query, rows)
 
     async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
         """All rows."""
-        return await self._connection.fetch(query, *args)
+        with Measured(query):
+            return await self._connection.fetch(query, *args)
 
     async def fetchrow(self, query: str, *args: Any) -> asyncpg.Record | None:
         """The first row, or None."""
-        return await self._connection.fetchrow(query, *args)
+        with Measured(query):
+            return await self._connection.fetchrow(query, *args)
 
     async def fetchval(self, query: str, *args: Any) -> Any:
         """The first column of the first row, or None."""
-        return await self._connection.fetchval(query, *args)
+        with Measured(query):
+            return await self._connection.fetchval(query, *args)
 
 
 class Database:
@@ -255,9 +272,14 @@ class Database:
                 # BEGIN and COMMIT can be cancelled half-way too: nothing dirty goes back.
                 try:
                     await connection.execute(begin)
-                    yield Transaction(connection, self.epoch, self.vault)
+                    tx = Transaction(connection, self.epoch, self.vault)
+                    yield tx
                     await connection.execute("COMMIT")
+                    _COMMITTED.inc()
+                    for name in tx.types:
+                        metrics.EVENTS_PUBLISHED.labels(name).inc()
                 except BaseException:
+                    _ROLLED_BACK.inc()
                     await _roll_back(connection)
                     raise
 

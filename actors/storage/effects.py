@@ -125,8 +125,9 @@ async def record(
     xid = int(row["xid"])
     positions = [None if seq is None else Position(xid, seq, tx.epoch) for seq in row["seqs"]]
     last = max((one for one in positions if one is not None), default=None)
-    if last is not None and (tx.position is None or tx.position < last):
-        tx.position = last
+    if last is not None:
+        types = [effect.entry.payload.type for effect in effects if effect.entry is not None]
+        tx.note_events(types, last)
     return positions
 
 

@@ -107,8 +107,7 @@ async def append(
     ]
     await audit_log.append(tx, told)
     position = max(Position(int(row["xid"]), row["seq"], tx.epoch) for row in rows)
-    if tx.position is None or tx.position < position:
-        tx.position = position
+    tx.note_events([payload.type for payload in payloads], position)
     return position
 
 

@@ -91,5 +91,5 @@ async def append(tx: Transaction, happened: Sequence[SystemEvent]) -> Position |
     if len(rows) != len(happened):
         raise VersionConflict("record", happened[0].aggregate_id)
     position = max(Position(int(row["xid"]), row["seq"], tx.epoch) for row in rows)
-    tx.position = position if tx.position is None else max(tx.position, position)
+    tx.note_events([event.payload.type for event in happened], position)
     return position
