@@ -18,7 +18,7 @@ from ray.serve import Application
 from actors import clock, metrics
 from actors.errors import ElderGuildError
 from actors.metrics import Sample
-from actors.runtime import garbage, logs
+from actors.runtime import garbage, logs, node
 from actors.runtime.pools import Pools
 from actors.runtime.ray_cluster import SUPERVISOR, NamedActor
 from actors.settings import GuildSettings
@@ -146,6 +146,7 @@ class _Hub:
         self._supervisor = NamedActor(SUPERVISOR, settings.ray_namespace)
         self._process_id = clock.new_id("proc")
         self._period_s = settings.gateway.metrics_push_s
+        self._node = node.watch(settings)
 
     async def samples(self) -> Sequence[Sample]:
         """The sum over all processes; this one's own numbers while the supervisor is away."""
@@ -166,4 +167,5 @@ class _Hub:
                 _log.warning("metrics_not_pushed", code=error.code)
 
     async def _push(self) -> None:
+        self._node.look()
         await self._supervisor.call("report", self._process_id, metrics.samples())

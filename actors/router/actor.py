@@ -18,13 +18,14 @@ from ray.exceptions import RayError
 
 from actors import clock, metrics
 from actors.errors import ElderGuildError
+from actors.router import numbers
 from actors.router.chores import Chores
 from actors.router.postgres import PostgresRouterStore
 from actors.router.redrive import Redriven, redrive
 from actors.router.relay import Chore, Relay, SubscriptionState
 from actors.router.share import Share
 from actors.router.sinks.factory import Sinks
-from actors.runtime import garbage, logs
+from actors.runtime import garbage, logs, node
 from actors.runtime.pools import Pools
 from actors.runtime.ray_cluster import ROUTER, hang_up, listen, router_names
 from actors.settings import GuildSettings, settings
@@ -101,6 +102,7 @@ class RouterActor:
 
     async def health(self) -> RouterHealth:
         """Answers while the event loop lives."""
+        node.watch(self._settings).look()
         if self._relay is not None:
             self._relay.observe()
         return RouterHealth(
@@ -213,6 +215,7 @@ class RouterActor:
             await _flush(relay, self._settings.database.connect_timeout_s)
             raise
         finally:
+            numbers.forget()
             if showing is not None:
                 showing.cancel()
             await sinks.close()

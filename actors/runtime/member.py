@@ -7,7 +7,7 @@ import structlog
 
 from actors import clock, metrics
 from actors.errors import DependencyUnavailable, ElderGuildError
-from actors.runtime import logs
+from actors.runtime import logs, node
 from actors.runtime.effort import Effort
 from actors.runtime.envelope import Answer, Batch, Snapshot
 from actors.runtime.handling import Handling
@@ -64,6 +64,7 @@ class Member:
         """Answers while the event loop lives; the first question starts the member."""
         self._start()
         self._workload.sweep()
+        node.watch(self._settings).look()
         metrics.UNFINISHED.labels(self.identity.pool).set(self._workload.unfinished)
         return Snapshot(
             identity=self.identity,

@@ -12,7 +12,7 @@ from ray.actor import ActorHandle
 
 from actors.errors import DependencyUnavailable
 from actors.metrics import Sample
-from actors.runtime import logs
+from actors.runtime import logs, node
 from actors.runtime.desired import SUPERVISOR, DesiredInMemory, DesiredState, PoolState
 from actors.runtime.directory import Roster
 from actors.runtime.ray_cluster import NamedActor, existing_members, router_names
@@ -86,6 +86,7 @@ class SupervisorActor:
             NamedActor(name, guild.ray_namespace) for name in router_names(guild.router.partitions)
         ]
         self._period_s = guild.runtime.health_period_s
+        self._node = node.watch(guild)
         # Ray constructs us on our event loop, and constructs us only when it starts us again.
         self._tasks = [asyncio.create_task(work) for work in (self._run(), self._hear_router())]
 
@@ -126,6 +127,7 @@ class SupervisorActor:
         """Asks the routers for their metrics: they are no members, and nobody else would."""
         while True:
             await asyncio.sleep(self._period_s * 2)
+            self._node.look()
             for router in self._routers:
                 with contextlib.suppress(DependencyUnavailable):
                     health = await router.call("health")
