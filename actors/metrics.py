@@ -144,6 +144,9 @@ REDIS_LIMIT_BYTES = _seen_gauge(
     "elders_guild_redis_memory_limit_bytes", "Memory that it may use; 0: no bound of its own."
 )
 DEAD_LETTERS = _counter("elders_guild_dead_letters", "Deliveries given up.", "subscription")
+DEAD_LETTERS_WAITING = _seen_gauge(
+    "elders_guild_dead_letters_waiting", "Dead letters that nobody has dealt with yet."
+)
 
 # What the sages hold.
 KNOWLEDGE_ENTITIES = _seen_gauge(

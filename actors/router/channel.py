@@ -64,6 +64,7 @@ class Channel:
         self.delivered = 0
         self.failed = 0
         self.given_up = 0
+        self._given_up_ever = metrics.DEAD_LETTERS.labels(subscription.series)  # shown from 0 on
         self._already_given_up = start.given_up
         self._policy = subscription.policy or policy_of(settings)
         self._window = Window(
@@ -388,7 +389,7 @@ class Channel:
 
     def _count_given_up(self) -> None:
         self.given_up += 1
-        metrics.DEAD_LETTERS.labels(self.subscription.series).inc()
+        self._given_up_ever.inc()
 
     def _finish(self, deliveries: Sequence[Delivery], result: str) -> None:
         metrics.EVENTS_PROCESSED.labels(self.subscription.series, result).inc(len(deliveries))

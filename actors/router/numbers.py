@@ -27,6 +27,7 @@ _ONLY_WHO_LEADS_KNOWS = (
     metrics.KNOWLEDGE_ENTITIES,
     metrics.TASKS_BY_STATUS,
     metrics.INCIDENTS_BY_SEVERITY,
+    metrics.DEAD_LETTERS_WAITING,
 )
 
 
@@ -97,6 +98,7 @@ def tell_redis(seen: RedisUsage | None) -> None:
 def tell_holdings(seen: Holdings) -> None:
     """The sages' part."""
     metrics.KNOWLEDGE_ENTITIES.set(seen.knowledge)
+    metrics.DEAD_LETTERS_WAITING.set(seen.dead_letters)
     metrics.forget(metrics.TASKS_BY_STATUS, metrics.INCIDENTS_BY_SEVERITY)
     for status, number in seen.tasks.items():
         metrics.TASKS_BY_STATUS.labels(status).set(number)

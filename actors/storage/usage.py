@@ -27,6 +27,9 @@ SELECT 'incident', severity, count(*) FROM incidents
 WHERE status IN ('open', 'acknowledged', 'assessing', 'responding') GROUP BY severity
 UNION ALL
 SELECT 'knowledge', '', count(*) FROM knowledge_entities WHERE deleted_at IS NULL
+UNION ALL
+SELECT 'dead letter', '', count(*) FROM dead_letters
+WHERE redriven_at IS NULL AND discarded_at IS NULL
 """
 
 
@@ -52,6 +55,7 @@ class Holdings:
     knowledge: int
     tasks: Mapping[str, int]
     incidents: Mapping[str, int]
+    dead_letters: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +86,14 @@ async def holdings(database: Database) -> Holdings:
     rows = await database.fetch_across_guilds(_HOLDINGS)
     counted = {
         kind: {row["label"]: row["number"] for row in rows if row["kind"] == kind}
-        for kind in ("knowledge", "task", "incident")
+        for kind in ("knowledge", "task", "incident", "dead letter")
     }
-    return Holdings(counted["knowledge"].get("", 0), counted["task"], counted["incident"])
+    return Holdings(
+        knowledge=counted["knowledge"].get("", 0),
+        tasks=counted["task"],
+        incidents=counted["incident"],
+        dead_letters=counted["dead letter"].get("", 0),
+    )
 
 
 async def of_redis(client: Redis) -> RedisUsage | None:

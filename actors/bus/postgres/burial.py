@@ -59,13 +59,13 @@ async def finish(tx: Transaction, graves: Sequence[Grave]) -> None:
 
 async def bury(
     tx: Transaction, context: Context, subscription: Subscription, graves: Sequence[Grave]
-) -> None:
+) -> int:
     """Keeps the whole events as dead letters of the subscription, and says so in the log.
 
-    Those whose data subject was erased end in silence.
+    Those whose data subject was erased end in silence. Returns how many are kept.
     """
     if not graves:
-        return
+        return 0
     key = delivery_name(subscription)
     reasons = [grave.reason.replace("\x00", "")[:_MAX_REASON] for grave in graves]
     kept_as = [
@@ -92,6 +92,7 @@ async def bury(
             for row in rows
         ],
     )
+    return len(rows)
 
 
 def _places(graves: Sequence[Grave]) -> tuple[list[str], list[str], list[int]]:

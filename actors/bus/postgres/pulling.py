@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from actors import metrics
 from actors.bus.domain.pulling import Loan
 from actors.bus.messages import PulledEvent, Subscription
 from actors.bus.postgres import burial
@@ -14,6 +15,8 @@ from actors.events import StoredEvent
 from actors.runtime.message import Context, GuildId
 from actors.storage import log
 from actors.storage.database import Database, Transaction
+
+_SERIES = "declared.pull"
 
 # A line may go when no earlier one of its aggregate is unfinished, and its own lease has passed.
 # Two pullers may look at the same time: each takes the locks it can get, and what the other has
@@ -105,6 +108,7 @@ class PostgresPullStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._given_up = metrics.DEAD_LETTERS.labels(_SERIES)
 
     async def lease(
         self, context: Context, subscription: Subscription, limit: int, routine: int
@@ -131,8 +135,9 @@ class PostgresPullStore:
                 graves += [_grave(row, reason) for row in await tx.fetch(_EXHAUSTED, *common)]
             lent = [row for row in rows if row["subscription"] is not None]
             pulled, unreadable, gone = await _sorted_out(tx, lent, key)
-            await burial.bury(tx, context, subscription, graves + unreadable)
+            buried = await burial.bury(tx, context, subscription, graves + unreadable)
             await burial.finish(tx, gone)
+        self._given_up.inc(buried)
         return Leased(
             events=tuple(pulled), again=bool(exhausted or unreadable or gone) and not pulled
         )
@@ -161,7 +166,8 @@ class PostgresPullStore:
                 for loan in given
                 if loan.attempt >= subscription.delivery.max_attempts
             ]
-            await burial.bury(tx, context, subscription, last)
+            buried = await burial.bury(tx, context, subscription, last)
+        self._given_up.inc(buried)
 
 
 async def _change(

@@ -51,6 +51,7 @@ async def test_what_all_guilds_hold_is_counted(
     assert after.tasks["pending"] - before.tasks.get("pending", 0) == 2
     assert after.incidents["high"] - before.incidents.get("high", 0) == 2
     assert after.knowledge == before.knowledge
+    assert after.dead_letters == before.dead_letters
 
 
 @pytest.mark.parametrize(

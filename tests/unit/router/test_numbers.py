@@ -96,7 +96,7 @@ def test_of_a_redis_that_is_away_nothing_else_is_told() -> None:
 
 
 def test_who_no_longer_leads_tells_nothing() -> None:
-    numbers.tell_holdings(Holdings(5, {"pending": 2}, {"high": 1}))
+    numbers.tell_holdings(Holdings(5, {"pending": 2}, {"high": 1}, 0))
     numbers.forget()
 
     told = {one.name for one in metrics.samples()}
