@@ -49,6 +49,17 @@ def test_every_shipped_alert_says_how_bad_it_is_and_where() -> None:
         assert rule["annotations"]["description"]
 
 
+def test_every_shipped_alert_links_to_its_own_runbook() -> None:
+    page_of = {name: path.name for path in RUNBOOKS for name in alerts_of(path)}
+
+    linked = {
+        str(rule["alert"]): rule["annotations"]["runbook_url"].rpartition("/docs/runbooks/")[2]
+        for rule in shipped_rules()
+    }
+
+    assert linked == page_of
+
+
 @pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.stem)
 def test_a_runbook_has_its_parts_and_numbered_steps(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
