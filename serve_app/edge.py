@@ -1,5 +1,6 @@
 """The outermost layer: every request enters and every answer leaves here."""
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,6 +10,7 @@ from starlette.responses import Response
 
 from actors import metrics
 from actors.errors import ElderGuildError
+from actors.runtime import subject
 from actors.settings import GatewaySettings
 from serve_app import problems, trace
 from serve_app.headers import METHODS, Headers, Hosts, Origins, Standing
@@ -23,6 +25,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = structlog.get_logger("elders_guild.gateway")
 _ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
+_NOT_NOW = frozenset({429, 503, 504})
 
 
 class Edge:
@@ -71,6 +74,7 @@ class Edge:
         if says_id:
             answer.headers.append((b"x-request-id", of.request_id.encode()))
         started = time.perf_counter()
+        about = subject.begin(of.fields)
         self._in_flight += 1
         metrics.ACTIVE_CONNECTIONS.set(self._in_flight)
         try:
@@ -78,7 +82,8 @@ class Edge:
         finally:
             self._in_flight -= 1
             metrics.ACTIVE_CONNECTIONS.set(self._in_flight)
-            _note(scope["method"], answer, time.perf_counter() - started)
+            _note(scope, answer, time.perf_counter() - started)
+            about.end()
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
@@ -94,7 +99,7 @@ class Edge:
         except ElderGuildError as error:
             await answer.fail(scope, receive, problems.problem_of(error))
         except Exception:
-            _log.exception("request_failed", request_id=answer.trace.request_id)
+            _log.exception("request_failed")
             await answer.fail(scope, receive, problems.problem_of(ElderGuildError()))
 
     def _admit(self, scope: Scope) -> None:
@@ -155,21 +160,27 @@ def problem_response(scope: Scope, problem: Problem) -> Response:
     return problems.render(problem, trace.of(scope).request_id)
 
 
-def _note(method: str, answer: _Answer, seconds: float) -> None:
-    of = answer.trace
+def _note(scope: Scope, answer: _Answer, seconds: float) -> None:
+    route, method = answer.trace.route, scope["method"]
     label = method if method in _METHODS else "OTHER"
-    metrics.HTTP_SECONDS.labels(label, of.route, str(answer.status)).observe(seconds)
-    _log.info(
+    metrics.HTTP_SECONDS.labels(label, route, str(answer.status)).observe(seconds)
+    _log.log(
+        _level(scope["path"], answer.status),
         "request",
         method=label,
-        route=of.route,
+        route=route,
         status=answer.status,
         duration_ms=round(seconds * 1000, 2),
-        request_id=of.request_id,
-        correlation_id=of.correlation_id,
-        guild_id=of.guild_id,
-        user_id=of.user_id,
     )
+
+
+def _level(path: str, status: int) -> int:
+    """A failure of ours is an error, a bound or a server that was reached a warning."""
+    if status in _NOT_NOW:
+        return logging.WARNING
+    if status >= 500 or not status:
+        return logging.ERROR
+    return logging.DEBUG if path in _ALWAYS_ANSWERED else logging.INFO
 
 
 _METHODS = frozenset({*METHODS, "HEAD", "OPTIONS"})

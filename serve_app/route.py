@@ -49,7 +49,9 @@ class GuildRoute(APIRoute):
         inner = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            trace.of(request.scope).route = path
+            of = trace.of(request.scope)
+            of.route = path
+            of.name_entity(request.path_params)
             call = await _admit(request, rule, route)
             request.scope[CALL] = call
             if rule.body is Body.FILE:

@@ -1,7 +1,7 @@
 """What one request is called in logs and answers."""
 
 import re
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from actors import clock
@@ -21,11 +21,13 @@ class Trace:
         given: the request came with this ``X-Request-Id``.
         correlation_id: the client's ``X-Correlation-Id`` likewise; what the request causes has it.
         route: template of the matched route, never the path itself.
+        entity_id: what the path names, where it is a plain word.
         headers: further headers of the answer, whatever it will be.
     """
 
     __slots__ = (
         "correlation_id",
+        "entity_id",
         "given",
         "guild_id",
         "headers",
@@ -41,7 +43,25 @@ class Trace:
         self.route = UNMATCHED
         self.guild_id = ""
         self.user_id = ""
+        self.entity_id = ""
         self.headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def name_entity(self, parts: Mapping[str, Any]) -> None:
+        """Takes the id that the path's parts have, if they have one."""
+        for name, value in parts.items():
+            if name.endswith("_id") and _NAME.fullmatch(str(value)):
+                self.entity_id = str(value)
+                return
+
+    def fields(self) -> Mapping[str, str | None]:
+        """Of every line that is written meanwhile."""
+        return {
+            "request_id": self.request_id,
+            "correlation_id": self.correlation_id,
+            "guild_id": self.guild_id,
+            "user_id": self.user_id,
+            "entity_id": self.entity_id,
+        }
 
 
 def begin(scope: Scope) -> Trace:

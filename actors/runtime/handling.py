@@ -12,8 +12,8 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from actors import metrics
-from actors.errors import DeadlineExceeded, ElderGuildError
-from actors.runtime import scope
+from actors.errors import DeadlineExceeded, ElderGuildError, Overloaded
+from actors.runtime import scope, subject
 from actors.runtime.ledger import Ledger, may_be_a_repeat
 from actors.runtime.message import Command, Handlers, Message, Outcome, ReplyT
 from actors.runtime.one_at_a_time import OneAtATime
@@ -41,6 +41,15 @@ class Handling:
         Expected failures become the outcome's error. Anything else is a bug: it is logged with
         its traceback and answered by a bare `ElderGuildError` that tells nothing of the inside.
         """
+        about = subject.begin(lambda: self._fields(message))
+        try:
+            return await self._run(message, timeout_s, attempt)
+        finally:
+            about.end()
+
+    async def _run(
+        self, message: Message[ReplyT], timeout_s: float | None, attempt: int
+    ) -> Outcome[ReplyT]:
         started = time.perf_counter()
         surroundings = scope.enter(timeout_s)
         outcome: Outcome[ReplyT]
@@ -56,7 +65,7 @@ class Handling:
         except ElderGuildError as error:
             outcome = Outcome(error=error, position=surroundings.position)
         except Exception:
-            _log.exception("message_failed", **_fields(message, self._pool))
+            _log.exception("message_failed")
             outcome = Outcome(error=ElderGuildError("an unexpected failure"))
         self._note(message, outcome, time.perf_counter() - started)
         return outcome
@@ -92,15 +101,14 @@ class Handling:
         code = "ok" if outcome.error is None else outcome.error.code
         name = type(message).__name__
         self._count(name, code, seconds)
-        fields = _fields(message, self._pool) | {
-            "outcome": code,
-            "duration_ms": round(seconds * 1000, 2),
-        }
-        match message:
-            case Command() if not (message.routine and outcome.error is None):
-                _log.info("message_handled", command_id=message.command_id, **fields)
+        duration_ms = round(seconds * 1000, 2)
+        match message, outcome.error:
+            case _, Overloaded():
+                _log.warning("message_handled", outcome=code, duration_ms=duration_ms)
+            case Command(), _ if not (message.routine and outcome.error is None):
+                _log.info("message_handled", outcome=code, duration_ms=duration_ms)
             case _:
-                _log.debug("message_handled", **fields)
+                _log.debug("message_handled", outcome=code, duration_ms=duration_ms)
 
     def _count(self, name: str, code: str, seconds: float) -> None:
         counted = self._counted.get((name, code))
@@ -113,13 +121,7 @@ class Handling:
         messages.inc()
         took.observe(seconds)
 
-
-def _fields(message: Message[Any], pool: str) -> dict[str, Any]:
-    context = message.context
-    return {
-        "pool": pool,
-        "message_type": type(message).__name__,
-        "correlation_id": context.correlation_id,
-        "causation_id": context.causation_id,
-        "guild_id": context.caller.guild_id,
-    }
+    def _fields(self, message: Message[Any]) -> subject.Fields:
+        """Of every line that is written meanwhile."""
+        command_id = message.command_id if isinstance(message, Command) else None
+        return subject.of_message(message) | {"pool": self._pool, "command_id": command_id}

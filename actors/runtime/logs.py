@@ -10,6 +10,10 @@ from typing import Any
 import orjson
 import structlog
 
+from actors.runtime import subject
+
+_OURS = "elders_guild"
+
 
 @cache
 def configure(level: str) -> None:
@@ -19,7 +23,7 @@ def configure(level: str) -> None:
     """
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            _add_subject,
             structlog.processors.add_log_level,
             _name_logger,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -33,6 +37,33 @@ def configure(level: str) -> None:
         logger_factory=_NamedLogger,
         cache_logger_on_first_use=True,
     )
+    _take_in_others()
+
+
+def _take_in_others() -> None:
+    """What libraries warn of becomes lines of ours; what they merely tell is left out."""
+    handler = logging.StreamHandler(sys.__stderr__ or sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                _add_subject,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.EventRenamer("message"),
+                structlog.processors.JSONRenderer(serializer=_rendered),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [one for one in root.handlers if one.name != _OURS]
+    handler.name = _OURS
+    root.addHandler(handler)
 
 
 class _NamedLogger(structlog.WriteLogger):
@@ -42,13 +73,21 @@ class _NamedLogger(structlog.WriteLogger):
     logger that holds lines back by the thousand, and a crash would take them along.
     """
 
-    def __init__(self, name: str = "elders_guild") -> None:
+    def __init__(self, name: str = _OURS) -> None:
         super().__init__(sys.__stderr__ or sys.stderr)
         self.name = name
 
 
+def _add_subject(_: Any, __: str, event: structlog.typing.EventDict) -> Any:
+    """What the line itself says goes before what is known of the task's work."""
+    for name, value in subject.known().items():
+        if value:
+            event.setdefault(name, value)
+    return event
+
+
 def _name_logger(logger: Any, _: str, event: structlog.typing.EventDict) -> Any:
-    event["logger"] = getattr(logger, "name", "elders_guild")
+    event["logger"] = getattr(logger, "name", _OURS)
     return event
 
 
