@@ -64,6 +64,8 @@ HTTP_SECONDS = _histogram(
 ACTIVE_CONNECTIONS = _gauge("active_connections", "HTTP requests being answered.")
 EVENT_STREAMS = _gauge("elders_guild_event_streams", "Event streams that are open.")
 EVENT_STREAMS_ENDED = _counter("elders_guild_event_streams_ended", "Event streams over.", "reason")
+SPANS_EXPORTED = _counter("elders_guild_spans_exported", "Spans that the collector took.")
+SPANS_DROPPED = _counter("elders_guild_spans_dropped", "Spans that nobody took.", "reason")
 RATE_LIMITED = _counter("elders_guild_rate_limited", "Requests over a quota.", "policy")
 RATE_COUNT_AWAY = _counter(
     "elders_guild_rate_count_away", "Times that the shared count of requests did not answer."
@@ -230,7 +232,7 @@ MOST_VALUES = {
     "outcome": 16,  # codes of errors
     "where": 3,
     "state": 8,
-    "statement": 6,  # the verb of SQL
+    "statement": 7,  # the verb of SQL
     "standby": 10,
     "severity": 5,
     "mode": 8,

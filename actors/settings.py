@@ -889,6 +889,22 @@ class JobSettings(_Section):
     backup_processes: int = Field(default=2, ge=1, le=32, description="that dump at a time")
 
 
+class TracingSettings(_Section):
+    """Spans for an OTLP collector; without an endpoint there are none."""
+
+    endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$",
+        description="such as http://jaeger:4318; /v1/traces is added where there is no path",
+    )
+    token: SecretStr = Field(default=SecretStr(""), description="sent as a bearer token")
+    sample_ratio: float = Field(default=1.0, ge=0, le=1, description="of the correlations")
+    queue: int = Field(default=4_096, ge=1, description="spans that wait, of one process")
+    batch: int = Field(default=512, ge=1, description="spans of one request")
+    flush_s: float = Field(default=1.0, gt=0)
+    timeout_s: float = Field(default=3.0, gt=0, description="of one request")
+
+
 class StackSettings(_Section):
     """The local stack: one supervisor process and what it starts. Not used in production."""
 
@@ -989,6 +1005,7 @@ class GuildSettings(BaseSettings):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     index: IndexSettings = IndexSettings()
     stack: StackSettings = StackSettings()
+    tracing: TracingSettings = TracingSettings()
     api: ApiSettings = ApiSettings()
     jobs: JobSettings = JobSettings()
 

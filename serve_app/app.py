@@ -18,7 +18,7 @@ from ray.serve import Application
 from actors import clock, metrics
 from actors.errors import ElderGuildError
 from actors.metrics import Sample
-from actors.runtime import garbage, logs, node
+from actors.runtime import garbage, node, observed
 from actors.runtime.pools import Pools
 from actors.runtime.ray_cluster import SUPERVISOR, NamedActor
 from actors.settings import GuildSettings
@@ -69,7 +69,7 @@ def _open(fields: dict[str, Any]) -> dict[str, Any]:
 
 def replica(settings: GuildSettings) -> FastAPI:
     """The application of one replica, with pools found through Ray."""
-    logs.configure(settings.log_level)
+    observed.begin(settings, "gateway")
     garbage.settle(settings.runtime.gc_threshold)
     pools = Pools(settings)
     hub = _Hub(settings)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from actors import metrics
 from actors.errors import ElderGuildError
-from actors.runtime import subject
+from actors.runtime import subject, tracing
 from actors.settings import GatewaySettings
 from serve_app import problems, trace
 from serve_app.headers import METHODS, Headers, Hosts, Origins, Standing
@@ -75,10 +75,13 @@ class Edge:
             answer.headers.append((b"x-request-id", of.request_id.encode()))
         started = time.perf_counter()
         about = subject.begin(of.fields)
+        span = _span(scope, of)
         self._in_flight += 1
         metrics.ACTIVE_CONNECTIONS.set(self._in_flight)
         try:
-            await self._answer(scope, receive, answer)
+            with span:
+                await self._answer(scope, receive, answer)
+                _tell(span, scope, answer)
         finally:
             self._in_flight -= 1
             metrics.ACTIVE_CONNECTIONS.set(self._in_flight)
@@ -158,6 +161,26 @@ def problem_response(scope: Scope, problem: Problem) -> Response:
     if scope["path"].startswith("/oauth/"):
         return problems.render_oauth(problem)
     return problems.render(problem, trace.of(scope).request_id)
+
+
+def _span(scope: Scope, of: Trace) -> tracing.AnySpan:
+    if not tracing.is_on() or scope["path"] in _ALWAYS_ANSWERED:
+        return tracing.NOTHING
+    return tracing.request(of.correlation_id, dict(scope["headers"]), begins=of.begins)
+
+
+def _tell(span: tracing.AnySpan, scope: Scope, answer: _Answer) -> None:
+    if span is tracing.NOTHING:
+        return
+    method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+    span.rename(f"{method} {answer.trace.route}")
+    about: dict[str, str | int] = {
+        "http.response.status_code": answer.status,
+        "guild.id": answer.trace.guild_id,
+    }
+    span.note(**about)
+    if answer.status >= 500:
+        span.fail(str(answer.status))
 
 
 def _note(scope: Scope, answer: _Answer, seconds: float) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from actors import clock
+from actors.runtime import tracing
 
 Scope = MutableMapping[str, Any]
 
@@ -20,12 +21,14 @@ class Trace:
         request_id: the client's ``X-Request-Id`` where it is a plain word, else made here.
         given: the request came with this ``X-Request-Id``.
         correlation_id: the client's ``X-Correlation-Id`` likewise; what the request causes has it.
+        begins: the client gave none: the correlation begins here.
         route: template of the matched route, never the path itself.
         entity_id: what the path names, where it is a plain word.
         headers: further headers of the answer, whatever it will be.
     """
 
     __slots__ = (
+        "begins",
         "correlation_id",
         "entity_id",
         "given",
@@ -39,6 +42,7 @@ class Trace:
     def __init__(self, request_id: str, correlation_id: str) -> None:
         self.request_id = request_id or clock.new_id("req")
         self.given = bool(request_id)
+        self.begins = not correlation_id
         self.correlation_id = correlation_id or clock.new_id("cor")
         self.route = UNMATCHED
         self.guild_id = ""
@@ -73,6 +77,9 @@ def begin(scope: Scope) -> Trace:
         elif name == b"x-correlation-id":
             correlation_id = _plain(value)
     trace = Trace(request_id, correlation_id)
+    if trace.begins and tracing.is_on():
+        traced = tracing.correlation_of(dict(scope["headers"]))
+        trace.correlation_id = traced or trace.correlation_id
     scope[_KEY] = trace
     return trace
 

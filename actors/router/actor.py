@@ -25,7 +25,7 @@ from actors.router.redrive import Redriven, redrive
 from actors.router.relay import Chore, Relay, SubscriptionState
 from actors.router.share import Share
 from actors.router.sinks.factory import Sinks
-from actors.runtime import garbage, logs, node
+from actors.runtime import garbage, node, observed
 from actors.runtime.pools import Pools
 from actors.runtime.ray_cluster import ROUTER, hang_up, listen, router_names
 from actors.settings import GuildSettings, settings
@@ -74,7 +74,7 @@ class RouterActor:
 
     def __init__(self, index: int = 0, parts: int | None = None) -> None:
         self._settings = settings()
-        logs.configure(self._settings.log_level)
+        observed.begin(self._settings, "router")
         garbage.settle(self._settings.runtime.gc_threshold)
         self._share = Share(index, parts or self._settings.router.partitions)
         self._name = router_names(self._share.of)[index]

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from itertools import islice
 
@@ -29,6 +30,7 @@ from actors.router.sink import Sink
 from actors.router.sinks.pool import PoolSink
 from actors.router.store import RouterStore, Start
 from actors.router.window import Delivery, Window
+from actors.runtime import tracing
 from actors.runtime.message import Position
 from actors.settings import RouterSettings
 from actors.storage.frontier import Frontier
@@ -269,6 +271,25 @@ class Channel:
 
     async def _hand_over(self, batch: Sequence[Delivery], timeout_s: float) -> None:
         name, events = self.subscription.name, [one.event for one in batch]
+        if not tracing.is_on():
+            await self._send(name, events, batch, timeout_s)
+            return
+        with ExitStack() as spans:
+            for event in reversed(events):  # what is sent together hangs on the first
+                spans.enter_context(
+                    tracing.delivery(
+                        f"deliver {self.subscription.series}", event.event_id, event.correlation_id
+                    )
+                )
+            await self._send(name, events, batch, timeout_s)
+
+    async def _send(
+        self,
+        name: str,
+        events: Sequence[StoredEvent],
+        batch: Sequence[Delivery],
+        timeout_s: float,
+    ) -> None:
         if batch[0].suspect and isinstance(self._sink, PoolSink):
             await self._sink.deliver(name, events, timeout_s, apart=True)
         else:

@@ -23,12 +23,18 @@ class Envelope(NamedTuple):
         body: the pickled message.
         timeout_s: what was left when it was sent; the receiver counts down on its own clock.
         attempt: 1 for the first try; above it, the message may have been handled before.
+        trace: where in a trace it was sent; see `tracing.carried`. Who does not trace sends none,
+            so that members of the version before can read it.
     """
 
     ticket: int
     body: bytes
     timeout_s: float
     attempt: int
+    trace: str = ""
+
+    def __reduce__(self) -> tuple[type["Envelope"], tuple[Any, ...]]:
+        return Envelope, tuple(self) if self.trace else tuple(self)[:-1]
 
 
 class Batch(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import structlog
 
-from actors.runtime import subject
+from actors.runtime import subject, tracing
 
 _OURS = "elders_guild"
 
@@ -83,6 +83,8 @@ def _add_subject(_: Any, __: str, event: structlog.typing.EventDict) -> Any:
     for name, value in subject.known().items():
         if value:
             event.setdefault(name, value)
+    if (place := tracing.current()) is not None:
+        event.setdefault("trace_id", f"{place.trace_id:032x}")
     return event
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from actors import clock, metrics
 from actors.errors import DeadlineExceeded, Overloaded
-from actors.runtime import batching
+from actors.runtime import batching, tracing
 from actors.runtime.envelope import Answer, Batch, Envelope, unseal_outcome
 from actors.runtime.message import Outcome
 from actors.settings import RuntimeSettings
@@ -116,9 +116,10 @@ class Mailbox:
             metrics.REFUSED.labels(self._pool, "mailbox").inc()
             raise Overloaded(self._settings.retry_after_s, f"the {self._pool} pool")
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
+        now, reply = loop.time(), loop.create_future()
+        deadline = now + timeout_s
         pending = _Pending(
-            next(self._tickets), body, loop.time(), deadline, attempt, loop.create_future()
+            next(self._tickets), body, now, deadline, attempt, tracing.carried(), reply
         )
         self._waiting[pending.ticket] = pending
         if self._port.direct and len(self._waiting) >= self._settings.worth_a_call:
@@ -167,7 +168,8 @@ class Mailbox:
 
     def _send(self, pendings: tuple["_Pending", ...], now: float) -> None:
         envelopes = tuple(
-            Envelope(one.ticket, one.body, one.deadline - now, one.attempt) for one in pendings
+            Envelope(one.ticket, one.body, one.deadline - now, one.attempt, one.trace)
+            for one in pendings
         )
         self._sent.update((one.ticket, one) for one in pendings)
         self._in_flight += 1
@@ -257,6 +259,7 @@ class _Pending:
     since: float
     deadline: float
     attempt: int
+    trace: str
     reply: asyncio.Future[bytes]
 
     @property

@@ -7,7 +7,7 @@ import structlog
 
 from actors import clock, metrics
 from actors.errors import DependencyUnavailable, ElderGuildError
-from actors.runtime import logs, node
+from actors.runtime import node, observed
 from actors.runtime.effort import Effort
 from actors.runtime.envelope import Answer, Batch, Snapshot
 from actors.runtime.handling import Handling
@@ -31,7 +31,7 @@ class Member:
     def __init__(self, identity: MemberIdentity) -> None:
         self.identity = identity
         self._settings = settings()
-        logs.configure(self._settings.log_level)
+        observed.begin(self._settings, identity.pool)
         self._incarnation = clock.new_id("run")
         self._workload = Workload(
             identity.pool, self._incarnation, self._handle, self._settings.runtime

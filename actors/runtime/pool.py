@@ -19,7 +19,7 @@ from actors.errors import (
     VersionConflict,
 )
 from actors.resilience import CLOSED, Breaker, RetryPolicy, after_failure, pause_before_retry
-from actors.runtime import placement
+from actors.runtime import placement, tracing
 from actors.runtime.directory import Directory
 from actors.runtime.envelope import seal
 from actors.runtime.identity import MemberIdentity
@@ -73,6 +73,7 @@ class Pool:
         process_id: str,
     ) -> None:
         self._name = name
+        self._asking = f"ask {name}"
         self._directory = directory
         self._connect = connect
         self._settings = settings
@@ -96,6 +97,13 @@ class Pool:
     ) -> Outcome[ReplyT]:
         """See `Asker.ask_outcome`."""
         deadline = time.monotonic() + (timeout_s or self._settings.default_timeout_s)
+        with tracing.span(self._asking, tracing.Kind.CLIENT) as span:
+            outcome = await self._ask_in_turn(message, deadline)
+            if outcome.error is not None:
+                span.fail(outcome.error.code)
+            return outcome
+
+    async def _ask_in_turn(self, message: Message[ReplyT], deadline: float) -> Outcome[ReplyT]:
         if message.key is None:
             return await self._ask_until_done(message, deadline)
         if self._keys.waiting >= self._settings.mailbox_capacity:
@@ -147,8 +155,9 @@ class Pool:
         if member not in self._preferred:
             raise DependencyUnavailable(self._name)
         deadline = time.monotonic() + timeout_s
-        outcome: Outcome[ReplyT] = await self._ask(member, seal(message), deadline, attempt=1)
-        return outcome.unwrap()
+        with tracing.span(self._asking, tracing.Kind.CLIENT, member=member.name):
+            outcome: Outcome[ReplyT] = await self._ask(member, seal(message), deadline, attempt=1)
+            return outcome.unwrap()
 
     async def close(self) -> None:
         """Answers all that wait."""

@@ -12,7 +12,7 @@ from ray.actor import ActorHandle
 
 from actors.errors import DependencyUnavailable
 from actors.metrics import Sample
-from actors.runtime import logs, node
+from actors.runtime import node, observed
 from actors.runtime.desired import SUPERVISOR, DesiredInMemory, DesiredState, PoolState
 from actors.runtime.directory import Roster
 from actors.runtime.ray_cluster import NamedActor, existing_members, router_names
@@ -74,7 +74,7 @@ class SupervisorActor:
 
     def __init__(self, classes: Classes) -> None:
         guild = settings()
-        logs.configure(guild.log_level)
+        observed.begin(guild, "supervisor")
         self._supervisor = Supervisor(
             RayCluster(guild, classes),
             _desired_state(guild),

@@ -13,6 +13,7 @@ import structlog
 
 from actors import metrics
 from actors.errors import DependencyUnavailable, ElderGuildError, Overloaded
+from actors.runtime import tracing
 from actors.runtime.envelope import Answer, Batch, Envelope, Finished, seal_outcome, unseal
 from actors.runtime.message import Message, Outcome
 from actors.settings import RuntimeSettings
@@ -107,7 +108,11 @@ class Workload:
             _log.exception("message_unreadable", pool=self._pool)
             outcome = Outcome(error=ElderGuildError("a message that cannot be read"))
         else:
-            outcome = await self._run(message, envelope.timeout_s, envelope.attempt)
+            name = type(message).__name__
+            with tracing.received(envelope.trace, name, pool=self._pool) as span:
+                outcome = await self._run(message, envelope.timeout_s, envelope.attempt)
+                if outcome.error is not None:
+                    span.fail(outcome.error.code)
         self.handled += 1
         if gathering.add(_finished(envelope, outcome)):
             self.unfinished -= 1

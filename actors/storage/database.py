@@ -5,7 +5,7 @@ import re
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import asyncpg
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from actors import metrics
 from actors.clock import ID_PATTERN
 from actors.errors import DependencyUnavailable, ElderGuildError, VersionConflict
-from actors.runtime import scope
+from actors.runtime import scope, tracing
 from actors.runtime.message import GuildId, Position
 from actors.settings import DatabaseSettings
 from actors.storage.log_state import present_epoch
@@ -47,6 +47,14 @@ _AWAY: tuple[type[BaseException], ...] = (
 _LOST_RACE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
+class Written(NamedTuple):
+    """An event in the log."""
+
+    event_id: str
+    type: str
+    correlation_id: str
+
+
 class Transaction:
     """One open transaction of one guild. Row-level security shows it that guild's rows only.
 
@@ -55,7 +63,7 @@ class Transaction:
         vault: keys of data subjects.
         began: on the vault's clock; what it sees is not older.
         position: of the last event it wrote.
-        types: of the events it wrote, counted when they are committed.
+        written: events, told of when they are committed.
     """
 
     def __init__(
@@ -69,11 +77,11 @@ class Transaction:
         self.vault = vault
         self.began = vault.now()
         self.position: Position | None = None
-        self.types: list[str] = []
+        self.written: list[Written] = []
 
-    def note_events(self, types: Iterable[str], last: Position) -> None:
+    def note_events(self, written: Iterable[Written], last: Position) -> None:
         """Remembers what was written to the log."""
-        self.types.extend(types)
+        self.written.extend(written)
         if self.position is None or self.position < last:
             self.position = last
 
@@ -274,10 +282,12 @@ class Database:
                     await connection.execute(begin)
                     tx = Transaction(connection, self.epoch, self.vault)
                     yield tx
-                    await connection.execute("COMMIT")
+                    with Measured("COMMIT"):
+                        await connection.execute("COMMIT")
                     _COMMITTED.inc()
-                    for name in tx.types:
-                        metrics.EVENTS_PUBLISHED.labels(name).inc()
+                    for one in tx.written:
+                        metrics.EVENTS_PUBLISHED.labels(one.type).inc()
+                        tracing.published(*one)
                 except BaseException:
                     _ROLLED_BACK.inc()
                     await _roll_back(connection)

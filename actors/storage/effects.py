@@ -14,7 +14,7 @@ from actors.errors import VersionConflict
 from actors.events import Payload, Priority
 from actors.runtime.message import Command, GuildId, Position, ReplyT
 from actors.storage import audit_log, inbox
-from actors.storage.database import Transaction
+from actors.storage.database import Transaction, Written
 from actors.storage.inbox import AlreadyHandled
 
 # Events get their numbers before anything else, so that a reply can be kept with the position of
@@ -126,8 +126,14 @@ async def record(
     positions = [None if seq is None else Position(xid, seq, tx.epoch) for seq in row["seqs"]]
     last = max((one for one in positions if one is not None), default=None)
     if last is not None:
-        types = [effect.entry.payload.type for effect in effects if effect.entry is not None]
-        tx.note_events(types, last)
+        tx.note_events(
+            [
+                Written(event_id, effect.entry.payload.type, effect.cause.context.correlation_id)
+                for event_id, effect in numbered
+                if effect.entry is not None
+            ],
+            last,
+        )
     return positions
 
 

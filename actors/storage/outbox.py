@@ -11,7 +11,7 @@ from actors.errors import ValidationError, VersionConflict
 from actors.events import Payload, Priority
 from actors.runtime.message import Command, GuildId, Position
 from actors.storage import audit_log, sealing, seals
-from actors.storage.database import Transaction
+from actors.storage.database import Transaction, Written
 from actors.storage.seals import Place
 
 _INSERT = """
@@ -107,7 +107,14 @@ async def append(
     ]
     await audit_log.append(tx, told)
     position = max(Position(int(row["xid"]), row["seq"], tx.epoch) for row in rows)
-    tx.note_events([payload.type for payload in payloads], position)
+    correlation = correlation_id or context.correlation_id
+    tx.note_events(
+        [
+            Written(event_id, payload.type, correlation)
+            for event_id, payload in zip(event_ids, payloads, strict=True)
+        ],
+        position,
+    )
     return position
 
 

@@ -10,7 +10,7 @@ from actors import clock, events
 from actors.errors import VersionConflict
 from actors.events import Payload, Priority
 from actors.runtime.message import GuildId, Position
-from actors.storage.database import Transaction
+from actors.storage.database import Transaction, Written
 
 PRINCIPAL = "system:router"
 """On whose behalf: nobody's who could sign in."""
@@ -75,11 +75,12 @@ async def append(tx: Transaction, happened: Sequence[SystemEvent]) -> Position |
     """
     if not happened:
         return None
+    event_ids = clock.new_ids("evt", len(happened))
     rows = await tx.fetch(
         _INSERT,
         [event.guild_id for event in happened],
         [event.aggregate_id for event in happened],
-        clock.new_ids("evt", len(happened)),
+        event_ids,
         [events.wire_type(event.payload) for event in happened],
         [event.payload.schema_version for event in happened],
         [event.priority.value for event in happened],
@@ -91,5 +92,11 @@ async def append(tx: Transaction, happened: Sequence[SystemEvent]) -> Position |
     if len(rows) != len(happened):
         raise VersionConflict("record", happened[0].aggregate_id)
     position = max(Position(int(row["xid"]), row["seq"], tx.epoch) for row in rows)
-    tx.note_events([event.payload.type for event in happened], position)
+    tx.note_events(
+        [
+            Written(event_id, event.payload.type, event.correlation_id)
+            for event_id, event in zip(event_ids, happened, strict=True)
+        ],
+        position,
+    )
     return position

@@ -4,7 +4,7 @@ from actors import clock, metrics
 from actors.bus.domain import publishing
 from actors.bus.messages import Published, PublishEvents
 from actors.bus.store import PublishingStore
-from actors.runtime import scope
+from actors.runtime import scope, tracing
 from actors.runtime.message import Handlers
 from actors.settings import BusSettings
 from actors.storage.group_commit import GroupCommit, GroupLimits
@@ -40,6 +40,7 @@ class PublishingSage:
             if not one.duplicate:
                 name = publishing.label(line.type)
                 fresh[name] = fresh.get(name, 0) + 1
+                tracing.published(one.event_id, name, line.correlation_id)
         for name, number in fresh.items():
             metrics.EVENTS_PUBLISHED.labels(name).inc(number)
         return tuple(published)
