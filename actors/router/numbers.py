@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import structlog
 from redis.asyncio import Redis
 
 from actors import metrics
@@ -12,6 +13,8 @@ from actors.storage.database import Database
 from actors.storage.streams import connect
 from actors.storage.usage import Holdings, RedisUsage, ServerUsage
 
+_log = structlog.get_logger("elders_guild.router")
+_NEARLY_ALL = 0.8
 _ONLY_WHO_LEADS_KNOWS = (
     metrics.OUTBOX_LAG_SECONDS,
     metrics.SLOWEST_SECONDS,
@@ -47,6 +50,7 @@ class Numbers:
     def __init__(self, database: Database, settings: GuildSettings) -> None:
         self._database = database
         self._settings = settings
+        self._few_left = False
 
     def all(self) -> Sequence[Chore]:
         """The chores."""
@@ -58,7 +62,14 @@ class Numbers:
         )
 
     async def _look_at_server(self) -> None:
-        tell_server(await usage.of_server(self._database))
+        seen = await usage.of_server(self._database)
+        tell_server(seen)
+        few_left = seen.connections >= _NEARLY_ALL * seen.max_connections
+        if few_left and not self._few_left:
+            _log.warning(
+                "few_connections_left", used=seen.connections, allowed=seen.max_connections
+            )
+        self._few_left = few_left
 
     async def _look_at_redis(self) -> None:
         url = self._settings.redis_url.get_secret_value()

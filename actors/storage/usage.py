@@ -9,8 +9,9 @@ from redis.exceptions import RedisError
 
 from actors.storage.database import Database
 
+# The server does not tell what kind of session another role's is, but that it is in a database.
 _SERVER = """
-SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+SELECT (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL) AS connections,
        current_setting('max_connections')::integer AS max_connections,
        pg_database_size(current_database()) AS size,
        (SELECT jsonb_object_agg(name, lag) FROM (
