@@ -1,38 +1,17 @@
 """The dashboards are what the code says, and ask for metrics and labels that exist."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from actors import metrics
 from cluster.dashboards import DASHBOARDS, FOLDER, SOURCE, Dashboard, render
+from tests.fixtures.exposed import assert_it_exists, exposed
 
 GRAFANA = FOLDER.parent
-_NAME = re.compile(r"\b(?:elders_guild|events|http_request|active_connections)\w*")
-_SELECTOR = re.compile(r"(\w+)\{([^}]*)\}")
-_BY = re.compile(r"by \(([^)]*)\)")
 _MOST_PANELS = 20
-
-
-def exposed() -> dict[str, set[str]]:
-    """Names that Prometheus knows, with their labels."""
-    found: dict[str, set[str]] = {}
-    for family in metrics.REGISTRY.collect():
-        collector: Any = metrics.REGISTRY._names_to_collectors[family.name]
-        labels = set(collector._labelnames)
-        match family.type:
-            case "counter":
-                found[f"{family.name}_total"] = labels
-            case "histogram":
-                found |= {f"{family.name}_{part}": labels for part in ("sum", "count")}
-                found[f"{family.name}_bucket"] = labels | {"le"}
-            case _:
-                found[family.name] = labels
-    return found
 
 
 def expressions(dashboard: Dashboard) -> list[str]:
@@ -52,14 +31,7 @@ def test_panels_ask_for_metrics_and_labels_that_exist(dashboard: Dashboard) -> N
     known = exposed()
 
     for expression in expressions(dashboard):
-        without_labels = re.sub(r"\{[^}]*\}", "", expression)
-        named = set(_NAME.findall(without_labels))
-        labels = set().union(*(known[name] for name in named))
-        assert named <= known.keys(), expression
-        for name, selector in _SELECTOR.findall(expression):
-            assert set(re.findall(r"(\w+)[=!]~?\"", selector)) <= known[name], expression
-        for grouped in _BY.findall(expression):
-            assert {label.strip() for label in grouped.split(",")} <= labels, expression
+        assert_it_exists(expression, known)
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda one: one.uid)

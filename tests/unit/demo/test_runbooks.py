@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.fixtures.exposed import assert_it_exists, exposed
+
 ROOT = Path(__file__).parents[3]
 RUNBOOKS = sorted(
     path for path in (ROOT / "docs/runbooks").glob("*.md") if path.name != "README.md"
@@ -38,6 +40,13 @@ def test_every_shipped_alert_has_exactly_one_runbook() -> None:
     fired = [str(rule["alert"]) for rule in shipped_rules()]
 
     assert sorted(explained) == sorted(fired)
+
+
+def test_every_shipped_alert_asks_for_metrics_that_exist() -> None:
+    known = exposed()
+
+    for rule in shipped_rules():
+        assert_it_exists(str(rule["expr"]), known)
 
 
 def test_every_shipped_alert_says_how_bad_it_is_and_where() -> None:
