@@ -20,7 +20,7 @@ from enum import IntEnum
 from types import TracebackType
 from typing import NamedTuple
 
-_GIVEN = re.compile(r"trc_([0-9a-f]{32})-(0[01])")
+_GIVEN = re.compile(r"trc_([0-9a-f]{32})-(0[01])-[0-9a-f]{16}")
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _CARRIED = 48  # hexadecimal digits of a trace id and a span id
 _HALF = 1 << 64
@@ -194,16 +194,18 @@ def received(carried: str, name: str, **attributes: Value) -> AnySpan:
 
 
 def correlation_of(headers: Mapping[bytes, bytes]) -> str:
-    """The correlation id that holds the trace of a ``traceparent``; empty: there is none.
+    """A correlation id that holds the trace of a ``traceparent``; empty: there is none.
 
-    Whether the caller wants it to be sampled is part of it.
+    Whether the caller wants it to be sampled is part of it. Each request has one of its own, also
+    where the caller's trace has several.
     """
     if _state.hand_on is None:
         return ""
     given = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
     if given is None or not int(given[1], 16) or not int(given[2], 16):
         return ""
-    return f"trc_{given[1].decode()}-0{int(given[3], 16) & 1}"
+    sampled = int(given[3], 16) & 1
+    return f"trc_{given[1].decode()}-0{sampled}-{_random_id():016x}"
 
 
 def request(correlation_id: str, headers: Mapping[bytes, bytes], *, begins: bool) -> AnySpan:
@@ -280,8 +282,11 @@ def _span_id(kind: str, of: str) -> int:
 
 
 def _below(trace_id: int) -> Place:
-    span_id = random.getrandbits(64) or 1  # nosec B311  # names a span, hides nothing
-    return Place(trace_id, span_id)
+    return Place(trace_id, _random_id())
+
+
+def _random_id() -> int:
+    return random.getrandbits(64) or 1  # nosec B311  # names a span, hides nothing
 
 
 def _sampled(correlation_id: str, trace_id: int) -> bool:

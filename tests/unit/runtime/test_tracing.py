@@ -105,6 +105,20 @@ def test_a_callers_trace_is_gone_on_with(spans: list[Span]) -> None:
     assert request.parent_id == int(PARENT, 16)
 
 
+def test_each_request_of_a_callers_trace_has_a_span_of_its_own(spans: list[Span]) -> None:
+    for _ in range(2):
+        correlation_id = tracing.correlation_of(traceparent())
+        with tracing.request(correlation_id, traceparent(), begins=True):
+            tracing.published("evt_1", "custom", correlation_id)
+
+    requests = [span for span in spans if span.name == "request"]
+    published = [span for span in spans if span.name != "request"]
+    assert {span.place.trace_id for span in spans} == {int(TRACE, 16)}
+    assert {span.parent_id for span in requests} == {int(PARENT, 16)}
+    assert len({span.place.span_id for span in requests}) == 2
+    assert [span.parent_id for span in published] == [span.place.span_id for span in requests]
+
+
 def test_requests_of_one_given_correlation_hang_on_the_same_span(spans: list[Span]) -> None:
     for _ in range(2):
         with tracing.request("mine", traceparent(), begins=False):
