@@ -32,9 +32,10 @@ PANELS = [
     for panel in dashboard.panels
     for expression, _ in panel.queries
 ]
-_ANSWERED_WITHIN_S = 90.0  # what is counted once a minute included
+_ANSWERED_WITHIN_S = 150.0  # what is counted once a minute included
 _LONGEST_S = 60.0
-_HEARD_OF_S = 4.0  # from an actor to Prometheus
+_PULLS = 5
+_HEARD_OF_S = 4.0  # as a rule, from an actor to Prometheus
 
 
 class Prometheus:
@@ -92,21 +93,18 @@ async def test_every_panel_has_data_after_the_main_job(
     with scraping(stack, tmp_path / "prometheus") as prometheus:
         async with as_alertmanager(stack) as intake:
             await until(lambda: prometheus.value('up{job="elders-guild"} == 1'), _LONGEST_S)
-            for turn in range(2):  # a rate is what came after the first time
+            deadline, empty = time.monotonic() + _ANSWERED_WITHIN_S, PANELS
+            while empty and time.monotonic() < deadline:  # a rate is what came after the first time
                 run = uuid.uuid4().hex[:12]
                 story = Story(deployment=f"watched-{run}", instance="gateway-0", run_id=run)
                 await play_loop(intake, admin, story, wait_s=60)
-                await admin.post("/rag/search", {"query": f"the horizon is held, {turn}"})
+                await admin.post("/rag/search", {"query": f"the horizon is held, {run}"})
                 await asyncio.sleep(_HEARD_OF_S)
-            deadline = time.monotonic() + _ANSWERED_WITHIN_S
-            empty = PANELS
-            while empty and time.monotonic() < deadline:
                 empty = [
                     (panel, expression)
                     for panel, expression in empty
                     if not any(has_number(one) for one in prometheus.value(expression))
                 ]
-                await asyncio.sleep(1.0)
 
     assert not empty
 
@@ -132,9 +130,7 @@ async def test_a_dead_letter_fires_the_shipped_rule(stack: Stack, tmp_path: Path
                     headers={"Content-Type": "application/cloudevents+json"},
                 )
             )
-            wait = {"max_events": 1, "wait_s": 9}
-            pulled = good(await client.post(f"{pulling}:pull", json=wait, headers=key()))
-            loans = {"ack_ids": [one["ack_id"] for one in pulled.json()["events"]]}
+            loans = {"ack_ids": [await lent(client, pulling)]}
             good(await client.post(f"{pulling}:nack", json=loans, headers=key()))
 
         await until(lambda: prometheus.value(firing), _LONGEST_S)
@@ -149,6 +145,16 @@ async def signed_in(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
         token = good(await client.post("/oauth/login", json=login)).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         yield client
+
+
+async def lent(client: httpx.AsyncClient, pulling: str) -> str:
+    """Pulls one event, and answers what it is handed back by."""
+    for _ in range(_PULLS):
+        wait = {"max_events": 1, "wait_s": 9}
+        pulled = good(await client.post(f"{pulling}:pull", json=wait, headers=key()))
+        for one in pulled.json()["events"]:
+            return str(one["ack_id"])
+    raise AssertionError("nothing to pull")
 
 
 def good(answer: httpx.Response) -> httpx.Response:
