@@ -16,7 +16,7 @@ pytest_plugins = ["tests.fixtures.services", "tests.fixtures.stack"]
 _START_RAY = frozenset({"stack", "ray_cluster"})
 _WITH_RAY = re.compile(
     r"integration/(e2e|alertmanager)/|cluster/test_stack\.py|runtime/test_(pools|ray)_|_on_ray\.py"
-    r"|prometheus/test_dashboards\.py"
+    r"|prometheus/test_dashboards\.py|nginx/test_front_of_stack"
 )
 
 
