@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from actors.settings import MIN_SECRET_BYTES, can_be_guessed
 
+API = "the API"
+_HTTPS = 443
 _TLS_MODES = frozenset({"require", "verify-ca", "verify-full"})
 
 
@@ -96,13 +98,24 @@ def _of_door(door: Door) -> Finding:
 
 
 def of_front(doors: Sequence[Door], *, production: bool) -> list[Finding]:
-    """Whether something that speaks TLS stands before the API."""
+    """Whether something that speaks TLS stands before the API, and nobody gets past it."""
     if not production:
         return []
+    found = [_of_tls(doors)]
+    if any(door.part == API and door.is_open for door in doors):
+        text = "other machines reach it without what stands before it: listen on 127.0.0.1"
+        found.append(Finding(level=Level.WARNING, about=API, text=text))
+    return found
+
+
+def _of_tls(doors: Sequence[Door]) -> Finding:
     if any(door.program == "nginx" for door in doors):
-        return [Finding(level=Level.OK, about="nginx", text="stands before the API")]
+        return Finding(level=Level.OK, about="nginx", text="stands before the API")
+    if any(door.port == _HTTPS and door.is_open for door in doors):
+        text = f"is not seen here, but something answers on {_HTTPS}: see docs/DEPLOYMENT.md"
+        return Finding(level=Level.OK, about="nginx", text=text)
     text = "is not running here: let something that speaks TLS stand before the API"
-    return [Finding(level=Level.WARNING, about="nginx", text=text)]
+    return Finding(level=Level.WARNING, about="nginx", text=text)
 
 
 def of_secrets(secrets: Mapping[str, str], *, production: bool) -> list[Finding]:

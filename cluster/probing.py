@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from cluster.diagnosis import Door
+from cluster.diagnosis import API, Door
 
 _TIMEOUT_S = 2.0
 _NOOP, _RAY_VERSION = "/api/v1/noop", "/api/version"
@@ -24,7 +24,7 @@ _PROGRAMS = {
     "haproxy": "HAProxy of Serve",
 }
 _PARTS = {
-    "http": "the API",
+    "http": API,
     "postgres": "PostgreSQL",
     "valkey": "Valkey",
     "gcs_store": "Valkey of Ray",

@@ -87,6 +87,26 @@ def test_in_production_something_stands_before_the_api() -> None:
     assert of_front([nginx], production=True)[0].level is Level.OK
 
 
+def test_what_a_container_beside_us_listens_with_is_another_front() -> None:
+    unknown = Door(port=443, address="0.0.0.0", program="")
+    own = Door(port=443, address="127.0.0.1", program="")
+
+    assert [one.level for one in of_front([unknown], production=True)] == [Level.OK]
+    assert [one.level for one in of_front([own], production=True)] == [Level.WARNING]
+
+
+def test_in_production_nobody_gets_past_what_stands_before_the_api() -> None:
+    nginx = Door(port=443, address="0.0.0.0", program="nginx", front=True)
+    closed = Door(port=8000, address="127.0.0.1", program="haproxy", part="the API", front=True)
+    around = Door(port=8000, address="10.0.0.1", program="haproxy", part="the API", front=True)
+
+    assert [one.level for one in of_front([nginx, closed], production=True)] == [Level.OK]
+    assert [one.level for one in of_front([nginx, around], production=True)] == [
+        Level.OK,
+        Level.WARNING,
+    ]
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
