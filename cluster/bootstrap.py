@@ -8,11 +8,13 @@ import asyncio
 import os
 import secrets
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import asyncpg
 
+from actors.settings import settings
 from cluster.problem import StackProblem
 
 _ROLES = ("guild_owner", "guild_app", "guild_log")
@@ -37,6 +39,19 @@ class Passwords:
             log=secrets.token_urlsafe(24),
         )
 
+    @classmethod
+    def of(cls, given: "DatabaseUrls") -> "Passwords":
+        """Those that three URLs name.
+
+        Raises:
+            StackProblem: a URL is not its role's, or has no password; the text says whose.
+        """
+        return cls(
+            owner=_password_of("guild_owner", given.owner),
+            app=_password_of("guild_app", given.app),
+            log=_password_of("guild_log", given.log),
+        )
+
     def by_role(self) -> dict[str, str]:
         """Role name to password."""
         return dict(zip(_ROLES, (self.owner, self.app, self.log), strict=True))
@@ -49,6 +64,13 @@ class DatabaseUrls:
     owner: str
     app: str
     log: str
+
+
+def _password_of(role: str, url: str) -> str:
+    parts = urlsplit(url)
+    if unquote(parts.username or "") != role or not parts.password:
+        raise StackProblem(f"there must be a URL with the role {role} and its password")
+    return unquote(parts.password)
 
 
 def urls(admin_url: str, database: str, passwords: Passwords) -> DatabaseUrls:
@@ -185,7 +207,16 @@ async def _formatted(
     await connection.execute(statement)
 
 
-def main() -> int:
+def _given_urls() -> DatabaseUrls:
+    config = settings()
+    return DatabaseUrls(
+        owner=config.migration_database_url.get_secret_value(),
+        app=config.database_url.get_secret_value(),
+        log=config.log_database_url.get_secret_value(),
+    )
+
+
+def main(given: Sequence[str] = ()) -> int:
     """Prepares the server and prints the three URLs, as lines for an environment file."""
     parser = argparse.ArgumentParser(
         prog="python -m cluster.bootstrap",
@@ -198,14 +229,23 @@ def main() -> int:
         "--admin-url", required=True, help="a role that may create roles and databases"
     )
     parser.add_argument("--database", default="guild", help="name of the database (guild)")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--from-environment",
+        action="store_true",
+        help="the roles get the passwords of DATABASE_URL, GUILD_LOG_DATABASE_URL and"
+        " GUILD_MIGRATION_DATABASE_URL; nothing is printed",
+    )
+    arguments = parser.parse_args(given)
     try:
-        made = asyncio.run(
-            bootstrap(arguments.admin_url, Passwords.generate(), database=arguments.database)
+        passwords = (
+            Passwords.of(_given_urls()) if arguments.from_environment else Passwords.generate()
         )
+        made = asyncio.run(bootstrap(arguments.admin_url, passwords, database=arguments.database))
     except StackProblem as problem:
         print(problem, file=sys.stderr)
         return 1
+    if arguments.from_environment:
+        return os.EX_OK
     if sys.stdout.isatty():
         print("# new passwords; keep these lines where only the stack can read them")
     print(f"DATABASE_URL={made.app}")
@@ -215,4 +255,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
