@@ -927,6 +927,28 @@ class StackSettings(_Section):
     object_store_mib: int = Field(default=256, ge=80)
 
 
+class RolloutSettings(_Section):
+    """Two generations on one machine behind one nginx: `scripts/deploy.sh`."""
+
+    ports: tuple[int, int] = Field(default=(8001, 8002), description="of blue and of green")
+    nginx_config: Path = Field(
+        default=Path("/etc/nginx/guild/nginx.conf"),
+        description="upstream.conf beside it is written anew with each switch",
+    )
+    front_url: str = Field(default="", description="the public address; empty: gateway.issuer")
+    ready_timeout_s: float = Field(default=300.0, gt=0, description="from the start to all checks")
+    poll_s: float = Field(default=0.5, gt=0)
+    request_timeout_s: float = Field(default=5.0, gt=0, description="of one check")
+    front_checks: int = Field(default=5, ge=1, description="in a row, after a switch")
+    switch_timeout_s: float = Field(
+        default=5.0, gt=0, description="until those went well; then the switch is undone"
+    )
+    drain_s: float = Field(
+        default=20.0, ge=0, description="from a switch back to the end of the one that answered"
+    )
+    stop_timeout_s: float = Field(default=60.0, gt=0, description="of a generation")
+
+
 class GuildSettings(BaseSettings):
     """Everything that can be set, with its default. Also the type of the Serve app's args."""
 
@@ -1008,6 +1030,7 @@ class GuildSettings(BaseSettings):
     tracing: TracingSettings = TracingSettings()
     api: ApiSettings = ApiSettings()
     jobs: JobSettings = JobSettings()
+    rollout: RolloutSettings = RolloutSettings()
 
     @model_validator(mode="after")
     def _waits_end_in_time(self) -> Self:
