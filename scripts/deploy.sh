@@ -3,6 +3,7 @@
 #
 #   scripts/deploy.sh deploy development|staging|production [--contract]
 #   scripts/deploy.sh rollback|verify|status|retire [development|staging|production]
+#   scripts/deploy.sh backup FOLDER [development|staging|production]
 #
 # Settings come from .env.<environment> beside the checkout's other files, or GUILD_ENV_FILE.
 # docs/DEPLOYMENT.md says what must be there before.
@@ -10,15 +11,21 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
-  sed -n '4,5s/^# *//p' "$0" >&2
+  sed -n '4,6s/^# *//p' "$0" >&2
   exit 2
 }
 
 [[ $# -ge 1 ]] || usage
 verb=$1
 shift
+arguments=()
 case $verb in
   deploy) [[ $# -ge 1 ]] || usage ;;
+  backup)
+    [[ $# -ge 1 ]] || usage
+    arguments+=("$1")
+    shift
+    ;;
   rollback | verify | status | retire) ;;
   *) usage ;;
 esac
@@ -43,4 +50,7 @@ set +a
 
 python=.venv/bin/python
 [[ -x $python ]] || python=python3
+if [[ $verb == backup ]]; then
+  exec "$python" -m cluster.cli backup "${arguments[@]}" "$@"
+fi
 exec "$python" -m cluster.rollout "$verb" "$@"

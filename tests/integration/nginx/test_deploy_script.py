@@ -33,11 +33,11 @@ class Machine:
         self.folder = folder
         self._environment = environment
 
-    def script(self, *arguments: str) -> str:
+    def script(self, *arguments: str, **more: str) -> str:
         """What it printed; it must have gone well."""
         done = subprocess.run(
             [ROOT / "scripts" / "deploy.sh", *arguments],
-            env=clean_environment(GUILD_ENV_FILE=str(self._environment)),
+            env=clean_environment(GUILD_ENV_FILE=str(self._environment), **more),
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -135,7 +135,10 @@ class Caller(threading.Thread):
         return client.post("/api/v1/events", json=event, headers=headers)
 
 
-def test_two_generations_change_places_under_requests(machine: Machine) -> None:
+def test_two_generations_change_places_under_requests(
+    machine: Machine, fresh_database: PreparedDatabase, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
     first = machine.script("deploy", "staging")
     kind = f"custom.rollout.{uuid.uuid4().hex[:8]}"
     callers = [Caller(machine, kind, number) for number in range(3)]
@@ -146,6 +149,10 @@ def test_two_generations_change_places_under_requests(machine: Machine) -> None:
         second = machine.script("deploy", "staging")
         status = machine.script("status", "staging")
         verified = machine.script("verify", "staging")
+        machine.script(
+            *("backup", str(copy), "staging", "--database", fresh_database.name),
+            GUILD_ADMIN_DATABASE_URL=fresh_database.admin_url,
+        )
         back = machine.script("rollback", "staging")
     finally:
         for caller in callers:
@@ -162,6 +169,7 @@ def test_two_generations_change_places_under_requests(machine: Machine) -> None:
     assert re.search(r"blue: waits .*alive", status)
     assert re.search(r"green: answers .*alive", status)
     assert verified.strip().endswith("all is well")
+    assert (copy / "manifest.json").exists()
     assert "blue answers again" in back
     assert [failure for caller in callers for failure in caller.failed] == []
     assert len(acknowledged) > 50

@@ -33,7 +33,7 @@ def settings(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("deploy",), ("deploy", "moon"), ("undo", "staging"), ("status", "moon")],
+    [(), ("deploy",), ("deploy", "moon"), ("backup",), ("undo", "staging"), ("status", "moon")],
 )
 def test_it_says_how_it_is_used(arguments: tuple[str, ...], settings: dict[str, str]) -> None:
     done = script(*arguments, **settings)
