@@ -1,4 +1,4 @@
-"""`python -m benchmarks.faults events`: a stack of its own, killed at, judged."""
+"""`python -m benchmarks.faults events|availability`: a stack of its own, killed at, judged."""
 
 import argparse
 import asyncio
@@ -9,19 +9,26 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 from rich.console import Console
 
 from benchmarks import faults as package
-from benchmarks.faults.plan import MEMBER, TARGETS, strikes
-from benchmarks.faults.report import details, report
-from benchmarks.faults.run import Outcome, new_workload, play
-from benchmarks.frame import Options, document, headline, machine, render
+from benchmarks.faults import availability
+from benchmarks.faults import report as events_report
+from benchmarks.faults import run as events_run
+from benchmarks.faults.availability import report as availability_report
+from benchmarks.faults.availability import rows
+from benchmarks.faults.plan import MEMBER, PARTS, TARGETS, parts, strikes
+from benchmarks.frame import Options, Report, document, headline, machine, render
 from benchmarks.local_stack import started
 from cluster.state import Stack
 
 _WIDTH = 200
+
+Say = Callable[[str], None]
+Played = tuple[Report, dict[str, Any]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,31 +38,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     before, say = machine(), _clock()
     folder = _folder()
     say(f"starting a stack in {folder}")
-    with started(folder / "data", ["--pools", "benchmarks.faults.pools"]) as stack:
-        say("the stack is up")
-        outcome = asyncio.run(_play(stack, options, folder, say))
-    if outcome.sound:
+    found, more = options.play(options, folder, say)
+    met = all(goal.met for goal in found.goals)
+    if met:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         say(f"what it left is in {folder}")
-    found = report(outcome, options.kills)
     if options.json is not None:
-        written = document("faults-events", found, Options(json=options.json), before)
+        written = document(f"faults-{options.what}", found, Options(json=options.json), before)
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_bytes(
-            orjson.dumps(written | details(outcome), option=orjson.OPT_INDENT_2) + b"\n"
-        )
+        options.json.write_bytes(orjson.dumps(written | more, option=orjson.OPT_INDENT_2) + b"\n")
     print(headline(before))
     render(found, Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH))
-    return int(not all(goal.met for goal in found.goals))
+    return int(not met)
 
 
-async def _play(
-    stack: Stack, options: argparse.Namespace, folder: Path, say: Callable[[str], None]
-) -> Outcome:
-    workload = await new_workload(stack, options.seed, handled=True, over_http=options.over_http)
-    plan = strikes(options.seed, options.kills, options.targets)
-    return await play(stack, workload, plan, folder, seconds=options.seconds, say=say)
+def _play_events(options: argparse.Namespace, folder: Path, say: Say) -> Played:
+    async def over(stack: Stack) -> events_run.Outcome:
+        workload = await events_run.new_workload(
+            stack, options.seed, handled=True, over_http=options.over_http
+        )
+        plan = strikes(options.seed, options.kills, options.targets)
+        return await events_run.play(
+            stack, workload, plan, folder, seconds=options.seconds, say=say
+        )
+
+    with started(folder / "data", ["--pools", "benchmarks.faults.pools"]) as stack:
+        say("the stack is up")
+        outcome = asyncio.run(over(stack))
+    return events_report.report(outcome, options.kills), events_report.details(outcome)
+
+
+def _play_availability(options: argparse.Namespace, folder: Path, say: Say) -> Played:
+    targets = parts(options.seed, options.targets)
+    outcome = asyncio.run(rows.play(folder / "data", targets, options.rate, say))
+    return availability_report.report(outcome), availability_report.details(outcome)
 
 
 def _folder() -> Path:
@@ -65,7 +82,7 @@ def _folder() -> Path:
     return folder
 
 
-def _clock() -> Callable[[str], None]:
+def _clock() -> Say:
     began = time.monotonic()
     return lambda text: print(f"[{time.monotonic() - began:5.1f} s] {text}", flush=True)
 
@@ -80,21 +97,14 @@ def _parser() -> argparse.ArgumentParser:
             "\n\nThe same seed hits the same targets in the same order; moments differ a little."
         ),
     )
-    parser.add_argument("what", choices=["events"], help="whose promises are tested")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the plan (1)")
-    parser.add_argument("--kills", type=int, default=30, metavar="N", help="faults in all (30)")
-    parser.add_argument(
+    whose = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    events = whose.add_parser("events", help="what becomes of events, judged by their history")
+    events.set_defaults(play=_play_events)
+    events.add_argument("--kills", type=int, default=30, metavar="N", help="faults in all (30)")
+    events.add_argument(
         "--seconds", type=float, default=1_200.0, help="no fault begins later (1200)"
     )
-    parser.add_argument(
-        "--targets",
-        nargs="+",
-        choices=(*TARGETS, MEMBER),
-        default=(*TARGETS, MEMBER),
-        metavar="TARGET",
-        help=f"hit only these ({', '.join((*TARGETS, MEMBER))})",
-    )
-    parser.add_argument(
+    events.add_argument(
         "--over-http",
         type=int,
         default=0,
@@ -102,8 +112,25 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="of the 4 writers, so many publish through the gateway (0)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole result here")
+    _add_common(events, (*TARGETS, MEMBER))
+    asked = whose.add_parser("availability", help=availability.__doc__)
+    asked.set_defaults(play=_play_availability)
+    asked.add_argument("--rate", type=float, default=50.0, help="requests a second (50)")
+    _add_common(asked, PARTS)
     return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, targets: Sequence[str]) -> None:
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the plan (1)")
+    parser.add_argument(
+        "--targets",
+        nargs="+",
+        choices=targets,
+        default=targets,
+        metavar="TARGET",
+        help=f"hit only these ({', '.join(targets)})",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole result here")
 
 
 if __name__ == "__main__":

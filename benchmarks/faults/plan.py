@@ -16,6 +16,16 @@ MEMBER = "rag"
 TARGETS = ("router", "bus", "gateway", "supervisor", "valkey", "postgres", CONSUMER, FLUSH)
 """What is hit in any stack. ``consumer`` is the client that pulls; ``flushall`` ends nobody."""
 
+STACK = "stack"
+"""All of it at once, started again by hand."""
+
+PARTS = (
+    *("gateway", "task", "rag", "router", "bus", "supervisor", "haproxy", "controller"),
+    *("gcs", "valkey", "postgres", "raylet", STACK),
+)
+"""What is hit while clients ask; the last ones take the others with them."""
+
+_WITH_OTHERS = ("raylet", STACK)
 _EARLIEST_S, _LATEST_S = 0.3, 1.5
 
 
@@ -115,3 +125,10 @@ def strikes(seed: int, number: int, targets: Sequence[str]) -> list[Strike]:
     while len(order) < number:
         order += dice.sample(targets, len(targets))
     return [Strike(target, dice.uniform(_EARLIEST_S, _LATEST_S)) for target in order[:number]]
+
+
+def parts(seed: int, targets: Sequence[str]) -> list[str]:
+    """The parts in an order of the seed's; what takes the others with it comes last."""
+    dice = Random(seed)  # noqa: S311  # chooses victims
+    small = [one for one in targets if one not in _WITH_OTHERS]
+    return [*dice.sample(small, len(small)), *(one for one in _WITH_OTHERS if one in targets)]
