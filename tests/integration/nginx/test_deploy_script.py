@@ -96,24 +96,23 @@ class Caller(threading.Thread):
     A request is repeated by nginx alone: what fails here has failed.
     """
 
-    def __init__(self, machine: Machine, kind: str, number: int) -> None:
+    def __init__(self, client: httpx.Client, kind: str, number: int) -> None:
         super().__init__()
         self.asked = 0
         self.acknowledged: set[str] = set()
         self.failed: list[str] = []
         self.over = threading.Event()
-        self._machine, self._kind, self._number = machine, kind, number
+        self._client, self._kind, self._number = client, kind, number
 
     def run(self) -> None:
-        with signed_in(self._machine) as client:
-            while not self.over.is_set():
-                self._take_turn(client, f"{self._number}-{self.asked}")
-                time.sleep(0.05)
+        while not self.over.is_set():
+            self._take_turn(f"{self._number}-{self.asked}")
+            time.sleep(0.05)
 
-    def _take_turn(self, client: httpx.Client, name: str) -> None:
-        if self._well(lambda: self._publish(client, name)):
+    def _take_turn(self, name: str) -> None:
+        if self._well(lambda: self._publish(name)):
             self.acknowledged.add(name)
-        self._well(lambda: client.get("/api/v1/events", params={"limit": 1}))
+        self._well(lambda: self._client.get("/api/v1/events", params={"limit": 1}))
 
     def _well(self, ask: Callable[[], httpx.Response]) -> bool:
         self.asked += 1
@@ -126,13 +125,13 @@ class Caller(threading.Thread):
             self.failed.append(f"{answer.status_code} {answer.text[:200]}")
         return answer.is_success
 
-    def _publish(self, client: httpx.Client, name: str) -> httpx.Response:
+    def _publish(self, name: str) -> httpx.Response:
         event = {"specversion": "1.0", "id": name, "source": f"/{self._kind}", "type": self._kind}
         headers = {
             "Content-Type": "application/cloudevents+json",
             "Idempotency-Key": f"{self._kind}-{name}",
         }
-        return client.post("/api/v1/events", json=event, headers=headers)
+        return self._client.post("/api/v1/events", json=event, headers=headers)
 
 
 def test_two_generations_change_places_under_requests(
@@ -141,24 +140,25 @@ def test_two_generations_change_places_under_requests(
     copy = tmp_path / "copy"
     first = machine.script("deploy", "staging")
     kind = f"custom.rollout.{uuid.uuid4().hex[:8]}"
-    callers = [Caller(machine, kind, number) for number in range(3)]
-    for caller in callers:
-        caller.start()
     began = time.monotonic()
-    try:
-        second = machine.script("deploy", "staging")
-        status = machine.script("status", "staging")
-        verified = machine.script("verify", "staging")
-        machine.script(
-            *("backup", str(copy), "staging", "--database", fresh_database.name),
-            GUILD_ADMIN_DATABASE_URL=fresh_database.admin_url,
-        )
-        back = machine.script("rollback", "staging")
-    finally:
+    with signed_in(machine) as client:
+        callers = [Caller(client, kind, number) for number in range(3)]
         for caller in callers:
-            caller.over.set()
-        for caller in callers:
-            caller.join()
+            caller.start()
+        try:
+            second = machine.script("deploy", "staging")
+            status = machine.script("status", "staging")
+            verified = machine.script("verify", "staging")
+            machine.script(
+                *("backup", str(copy), "staging", "--database", fresh_database.name),
+                GUILD_ADMIN_DATABASE_URL=fresh_database.admin_url,
+            )
+            back = machine.script("rollback", "staging")
+        finally:
+            for caller in callers:
+                caller.over.set()
+            for caller in callers:
+                caller.join()
     lasted_s = time.monotonic() - began
     acknowledged = set().union(*(caller.acknowledged for caller in callers))
     asked = sum(caller.asked for caller in callers)
@@ -185,7 +185,7 @@ def signed_in(machine: Machine) -> Iterator[httpx.Client]:
     assert stack.admin is not None
     login = {"login": stack.admin.name, "password": stack.admin.secret}
     with machine.nginx.client(keeps=False) as client:
-        token = client.post("/oauth/login", json=login).json()["access_token"]
+        token = client.post("/oauth/login", json=login).raise_for_status().json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         yield client
 
