@@ -7,6 +7,7 @@ import subprocess
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import kubernetes_validate
@@ -170,6 +171,17 @@ def test_prometheus_beside_compose_asks_and_tells_whom_the_shipped_one_does() ->
     assert here["alerting"] == shipped["alerting"]
     assert here["rule_files"] == shipped["rule_files"]
     assert token.rpartition("/")[2] in load("compose/compose.yaml")["secrets"]
+
+
+def test_grafana_beside_compose_reaches_what_its_files_name() -> None:
+    services = load("compose/compose.yaml")["services"]
+    sources = load("grafana/provisioning/datasources/guild.yml")["datasources"]
+
+    reached = {name for name, one in services.items() if "network_mode" not in one}
+    reached |= set(services["pod"]["networks"]["default"]["aliases"])
+    mounted = {volume.partition(":")[0] for volume in services["grafana"]["volumes"]}
+    assert {urlsplit(source["url"]).hostname for source in sources} <= reached
+    assert {"../grafana/provisioning", "../grafana/dashboards"} <= mounted
 
 
 def test_images_are_pinned() -> None:
