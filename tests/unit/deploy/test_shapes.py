@@ -221,3 +221,26 @@ def test_the_image_is_built_from_the_lock_and_runs_as_nobody_special() -> None:
     for source in copied:
         assert (ROOT / source).exists(), source
         assert f"!{source}" in ignored, source
+
+
+def test_what_an_operator_puts_beside_the_files_is_in_no_image_and_no_commit() -> None:
+    image = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    secrets = [
+        *("guild.env", ".env.production", "cluster/deploy/compose/.env"),
+        *("cluster/deploy/compose/tls/tls.key", "cluster/deploy/compose/alertmanager-secret"),
+        *("cluster/deploy/ray/guild.env", "cluster/deploy/ray/ray-secrets.env"),
+    ]
+
+    ignored = subprocess.run(
+        [shutil.which("git") or "git", "check-ignore", "--no-index", *secrets,
+         "cluster/deploy/ray/ray.env"],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+
+    assert image.index("cluster/deploy") > image.index("!cluster")  # the last that fits counts
+    assert [line for line in image if line.startswith("!cluster/deploy")] == [
+        "!cluster/deploy/ray/serve.yaml"
+    ]
+    if ignored.returncode == 128:
+        pytest.skip("no checkout of git")
+    assert ignored.stdout.split() == secrets
