@@ -109,6 +109,21 @@ def test_what_the_manifests_name_is_there() -> None:
     assert {*named, *re.findall(r'"secretName": "([\w-]+)"', text)} == _SECRETS
 
 
+def test_kustomize_is_told_where_ray_names_a_generated_map() -> None:
+    [files] = load("kubernetes/kustomization.yaml")["configurations"]
+    [told] = load(f"kubernetes/{files}")["nameReference"]
+    container = "template/spec/containers/envFrom/configMapRef/name"
+
+    assert (told["kind"], {one["kind"] for one in told["fieldSpecs"]}) == (
+        "ConfigMap",
+        {"RayService"},
+    )
+    assert {one["path"] for one in told["fieldSpecs"]} == {
+        f"spec/rayClusterConfig/{group}/{container}"
+        for group in ("headGroupSpec", "workerGroupSpecs")
+    }
+
+
 def test_every_selector_finds_pods() -> None:
     pods = {"guild-ray", "guild-nginx", "guild-migration"}
     found = set(re.findall(r'"app.kubernetes.io/name": "([\w-]+)"', json.dumps(list(manifests()))))
