@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from ray.autoscaler._private import util as launcher
+from ray.autoscaler.sdk import get_docker_host_mount_location as launcher_host_folder
 from ray.serve.schema import ServeDeploySchema
 
 from tests.unit.deploy.files import DEPLOY, ROOT, load, manifests
@@ -56,6 +57,20 @@ def test_the_launcher_copies_what_its_commands_read(name: str) -> None:
 
     assert read == {target.rpartition("/")[2] for target in config["file_mounts"]}
     assert re.findall(r"/srv/guild/(\S+)", commands) == ["cluster/deploy/ray/serve.yaml"]
+
+
+@pytest.mark.parametrize("name", ["aws", "on-premises"])
+def test_the_image_has_what_the_launcher_needs_in_it(name: str) -> None:
+    config = load(f"ray/{name}.yaml")
+    image = (DEPLOY / "image/Dockerfile").read_text(encoding="utf-8")
+    [account] = re.findall(r"^USER (\d+):", image, re.MULTILINE)
+    place = launcher_host_folder(config["cluster_name"])
+
+    [allowed] = config["initialization_commands"]
+
+    assert re.search(r"apt-get install .*openssh-client rsync", image)
+    assert allowed == f"setfacl --modify=u:{account}:r {place}/home/guild/*.env"
+    assert {target.rpartition("/")[0] for target in config["file_mounts"]} == {"/home/guild"}
 
 
 def test_serve_takes_its_config() -> None:
