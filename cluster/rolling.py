@@ -1,6 +1,7 @@
 """A deployment, and the way back: start beside, look at it, switch, look again."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,18 @@ class Rolling:
         self._launch = launch
         self._say = say
 
+    def known(self) -> Rollout:
+        """What runs. Whom nginx asks, its file says: a command may have died before it noted it.
+
+        Raises:
+            StackProblem: what was noted cannot be read.
+        """
+        rollout = Rollout.load(self._folder)
+        for colour, one in rollout.generations.items():
+            if colour is not rollout.live and self._front.asks(upstream(one.port)):
+                return rollout.switched(colour)
+        return rollout
+
     async def deploy(self, root: Path) -> Generation:
         """A new generation answers; the former one lives on, to go back to.
 
@@ -59,7 +72,7 @@ class Rolling:
             StackProblem: it did not come up, or nginx did not take it; then nothing is switched,
                 and what was started is ended.
         """
-        rollout = Rollout.load(self._folder)
+        rollout = self.known()
         colour = rollout.next
         await self._end(rollout.generations.get(colour))
         rollout = rollout.without(colour)
@@ -69,14 +82,15 @@ class Rolling:
         born = psutil.Process(pid).create_time()
         started = Generation(colour=colour, port=port, pid=pid, born=born, root=str(root))
         rollout = rollout.with_(started)
-        rollout.save(self._folder)
-        self._say(f"{colour} is starting at {started.url}")
         try:
+            rollout.save(self._folder)
+            self._say(f"{colour} is starting at {started.url}")
             await self._until_good(started)
             await self._switch(rollout, started)
-        except (StackProblem, asyncio.CancelledError):
-            await self._end(started)
-            rollout.without(colour).save(self._folder)
+        except BaseException:  # cancelled, too
+            if not self._front.asks(upstream(port)):
+                await self._end(started)
+                rollout.without(colour).save(self._folder)
             raise
         return started
 
@@ -88,7 +102,7 @@ class Rolling:
         Raises:
             StackProblem: there is none, or it is not well; then nothing is switched.
         """
-        rollout = Rollout.load(self._folder)
+        rollout = self.known()
         former = rollout.former
         if former is None or not alive(former):
             raise StackProblem("there is no former generation that lives: deploy its version again")
@@ -100,18 +114,26 @@ class Rolling:
         return former
 
     async def retire(self) -> Colour | None:
-        """Ends the former generation, if there is one; there is no way back after that."""
-        rollout = Rollout.load(self._folder)
-        former = rollout.former
+        """Ends the former generation, if there is one; there is no way back after that.
+
+        Raises:
+            StackProblem: the one that should answer has died.
+        """
+        rollout = self.known()
+        former, current = rollout.former, rollout.current
         if former is None:
             return None
+        if current is None or not alive(current):
+            raise StackProblem(
+                f"{rollout.live} has died: go back to {former.colour}, or deploy again"
+            )
         await self._end(former)
         rollout.without(former.colour).save(self._folder)
         return former.colour
 
     async def verify(self) -> list[str]:
         """What is wrong with the generation that answers, and with the way to it."""
-        current = Rollout.load(self._folder).current
+        current = self.known().current
         if current is None:
             return ["nothing is deployed"]
         if not alive(current):
@@ -120,16 +142,16 @@ class Rolling:
         return [*await self._faults_of(current), *(f"through nginx: {one}" for one in through)]
 
     async def _switch(self, rollout: Rollout, to: Generation) -> None:
-        """Has nginx ask ``to``; where that does not work out, whom it asked before."""
-        self._front.use(upstream(to.port))
-        wrong = await self._faults_after_switch()
-        if not wrong:
+        """Has nginx ask ``to``; where that does not work out, or is cancelled, whom it asked."""
+        before = self._front.use(upstream(to.port))
+        try:
+            if wrong := await self._faults_after_switch():
+                raise StackProblem(f"{to.colour} is not reached through nginx: {'; '.join(wrong)}")
             rollout.switched(to.colour).save(self._folder)
-            self._say(f"nginx asks {to.colour}")
-            return
-        if rollout.current is not None:
-            self._front.use(upstream(rollout.current.port))
-        raise StackProblem(f"{to.colour} is not reached through nginx: {'; '.join(wrong)}")
+        except BaseException:
+            self._front.use(before)
+            raise
+        self._say(f"nginx asks {to.colour}")
 
     async def _faults_after_switch(self) -> list[str]:
         """What is wrong in the end. Workers of nginx that still ask another may answer at first."""
@@ -174,14 +196,15 @@ class Rolling:
         if generation is None or not alive(generation):
             return
         self._say(f"ending {generation.colour}")
-        process = psutil.Process(generation.pid)
-        process.terminate()
         deadline = time.monotonic() + self._settings.stop_timeout_s
-        while alive(generation):
-            if time.monotonic() > deadline:
-                process.kill()  # its watchdog ends what it held
-                return
-            await asyncio.sleep(self._settings.poll_s)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(generation.pid)
+            process.terminate()
+            while alive(generation):
+                if time.monotonic() > deadline:
+                    process.kill()  # its watchdog ends what it held
+                    return
+                await asyncio.sleep(self._settings.poll_s)
 
 
 def alive(generation: Generation) -> bool:

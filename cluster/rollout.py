@@ -58,7 +58,7 @@ async def _do(options: argparse.Namespace, config: GuildSettings, folder: Path) 
             print("\n".join(wrong) or "all is well")
             return 1 if wrong else 0
         case _:
-            print(describe(Rollout.load(folder)))
+            print(describe(rolling.known()))
     return 0
 
 

@@ -19,8 +19,18 @@ class Front:
         self._upstream = config.with_name("upstream.conf")
         self._program = program
 
-    def use(self, upstream: str) -> None:
+    def asks(self, upstream: str) -> bool:
+        """Whether this is what the file says."""
+        try:
+            return self._upstream.read_text(encoding="utf-8") == upstream
+        except OSError:
+            return False
+
+    def use(self, upstream: str) -> str:
         """Writes the file and has nginx read it; requests that are under way end where they are.
+
+        Returns:
+            What the file said before.
 
         Raises:
             StackProblem: nginx does not take it; then the former file is there again.
@@ -36,6 +46,7 @@ class Front:
         except StackProblem:
             self._write(former)
             raise
+        return former
 
     def _write(self, text: str) -> None:
         partial = self._upstream.with_name(f"upstream.conf.{os.getpid()}")
