@@ -22,6 +22,7 @@ from cluster.problem import StackProblem
 
 _BLOCK = 1 << 16
 _LAST_LINES, _MAX_LINE = 20, 2_000
+_MAX_WORDS = 19_000  # a task takes 20,000 characters
 _MAX_NAME = 200
 _PATIENCE_S, _TIMEOUT_S = 5.0, 5.0
 _FAR = re.compile(r"^[^:]{1,200}: ([0-9]{1,15}) of ([0-9]{1,15})\b")
@@ -53,8 +54,8 @@ class Heard:
 
     @property
     def words(self) -> str:
-        """The latest lines as one text."""
-        return "\n".join([*self.last, *filter(None, [printable(self._begun)])])
+        """The latest lines as one text, the end of it where they are long."""
+        return "\n".join([*self.last, *filter(None, [printable(self._begun)])])[-_MAX_WORDS:]
 
 
 class ShownTask:

@@ -76,7 +76,10 @@ async def _measured(config: GuildSettings, load: Load, keep: bool, console: Cons
             async with shown(console, "load-test", standing, every_s=every_s):
                 await loading.run()
         if not keep:
-            await loading.clean(patient)
+            try:
+                await loading.clean(patient)
+            except ApiProblem as problem:
+                tell(console, f"{problem}: what is left is tagged load-test", "yellow")
     kinds = {kind: seen.figures(loading.seconds) for kind, seen in loading.seen.items()}
     return {
         "seed": load.seed,

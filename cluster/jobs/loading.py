@@ -127,11 +127,7 @@ class Loading:
         for kept, path in ((self._documents, "/rag/documents"), (self._tasks, "/tasks")):
             while kept:
                 name, version = kept.popitem()
-                try:
-                    await api.delete(f"{path}/{name}", version=version)
-                except ApiProblem as problem:
-                    if problem.status != HTTPStatus.NOT_FOUND:
-                        raise
+                await _delete(api, f"{path}/{name}", version)
 
     async def _work(self, began: float) -> None:
         while True:
@@ -194,6 +190,19 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
     if not ordered:
         return None
     return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 2)
+
+
+async def _delete(api: Api, path: str, version: int) -> None:
+    """Also what an unanswered request has changed since."""
+    try:
+        await api.delete(path, version=version)
+    except ApiProblem as problem:
+        if problem.status == HTTPStatus.NOT_FOUND:
+            return
+        if problem.status not in (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED):
+            raise
+        latest: int = (await api.get(path)).body["version"]
+        await api.delete(path, version=latest)
 
 
 def _drawn(seed: int, number: int, block: int = 0) -> bytes:

@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from cluster.jobs.as_task import Heard, ShownTask
+from serve_app.schemas.task import CompleteIn, FailIn
 from tests.fixtures.jobs_guild import JobsGuild
 
 
@@ -35,9 +36,20 @@ def test_only_the_latest_lines_are_remembered_and_none_is_endless() -> None:
     for number in range(100):
         heard.hear(f"{number} {'x' * 5_000}\n")
 
-    lines = heard.words.split("\n")
-    assert [line.split(" ")[0] for line in lines] == [str(number) for number in range(80, 100)]
-    assert max(map(len, lines)) == 2_000
+    assert [line.split(" ")[0] for line in heard.last] == [str(number) for number in range(80, 100)]
+    assert max(map(len, heard.last)) == 2_000
+
+
+def test_a_task_takes_what_a_job_said_last_however_much_it_was() -> None:
+    heard = Heard()
+
+    for _ in range(20):
+        heard.hear("\x1b" * 5_000 + "\n")
+    heard.hear("the end")
+
+    CompleteIn(result=heard.words)
+    FailIn(error=f"ended with 1\n{heard.words}")
+    assert heard.words.endswith("the end")
 
 
 async def test_a_task_is_begun_moved_and_completed() -> None:

@@ -51,3 +51,17 @@ async def test_refusals_are_no_failures_and_what_was_written_is_deleted() -> Non
         guild.tasks
     )
     assert any(place.startswith("/rag/documents/") for place in guild.deleted)
+
+
+async def test_what_an_unanswered_request_has_changed_is_deleted_all_the_same() -> None:
+    guild = JobsGuild()
+    async with guild.api() as api:
+        loading = Loading(api, Load(seed=1, seconds=0.2, connections=1, rate=100))
+        await loading.run()
+        written = len(guild.tasks)
+        documents = {body["external_id"] for body in guild.bodies if "external_id" in body}
+        guild.trouble = iter([412])
+
+        await loading.clean(api)
+
+    assert len(guild.deleted) == written + len(documents)
