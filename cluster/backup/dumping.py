@@ -56,6 +56,7 @@ async def dump(url: str, folder: Path, numbers: JobSettings, console: Console) -
             files=await asyncio.to_thread(described, partial),
         )
         manifest.save(partial)
+        _sync(partial)
         partial.rename(folder)
         _sync(folder.parent)
     return manifest

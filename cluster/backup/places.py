@@ -114,7 +114,8 @@ async def _started(server: PostgresServer, roles: Passwords) -> AsyncIterator[st
 
 @contextmanager
 def _thrown_away(folder: Path | None) -> Iterator[Path]:
-    place = Path(tempfile.mkdtemp(prefix="guild-verify-", dir=folder))
+    # Absolute: the server works in a folder of its own.
+    place = Path(tempfile.mkdtemp(prefix="guild-verify-", dir=folder)).absolute()
     try:
         place.chmod(0o711)  # the account PostgreSQL runs as must get through
         yield place

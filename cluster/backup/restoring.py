@@ -134,10 +134,12 @@ async def put_in_order(url: str, numbers: JobSettings) -> int:
     """
     try:
         done = await renumber(url, timeout_s=numbers.backup_within_s, recovered=True)
-    except (NotNow, asyncpg.PostgresError, asyncpg.InterfaceError) as reason:
+    except (NotNow, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as reason:
+        said = str(reason) or "it took too long"
         raise StackProblem(
-            f"all is restored and no new epoch of the log begun: {reason}. Run"
-            " `python -m cluster.migrate`, then `python -m cluster.renumber --recovered`"
+            f"all is restored and no new epoch of the log begun: {said}. Before anything"
+            " else connects, run `python -m cluster.migrate`, then"
+            " `python -m cluster.renumber --recovered`"
         ) from reason
     async with administered(url, numbers) as connection:
         await connection.execute("ANALYZE")
@@ -146,9 +148,7 @@ async def put_in_order(url: str, numbers: JobSettings) -> int:
 
 async def _require_empty(connection: census.Connection, url: str) -> None:
     if not await census.is_prepared(connection):
-        raise StackProblem(
-            f"{place_of(url)} is not prepared: run `python -m cluster.bootstrap --admin-url …`"
-        )
+        raise StackProblem(f"{place_of(url)} is not prepared: run `python -m cluster.bootstrap`")
     if there := await census.objects(connection):
         raise StackProblem(
             f"{place_of(url)} is not empty, it has {len(there)} tables and the like, such as"
