@@ -977,7 +977,7 @@ class GuildSettings(BaseSettings):
     )
     admin_database_url: SecretStr = Field(
         default=SecretStr(""),
-        description="a superuser, or a role that may read every row: backup and restore only",
+        description="a superuser, or a role that may read every row: bootstrap, backup, restore",
     )
     redis_url: SecretStr = Field(
         default=SecretStr(""), validation_alias=AliasChoices("redis_url", "REDIS_URL")

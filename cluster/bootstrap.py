@@ -222,11 +222,13 @@ def main(given: Sequence[str] = ()) -> int:
         prog="python -m cluster.bootstrap",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example:\n  python -m cluster.bootstrap"
-        " --admin-url postgresql://postgres:…@db.example:5432/postgres > guild.env",
+        epilog="example:\n  GUILD_ADMIN_DATABASE_URL=postgresql://postgres:…@db.example:5432/postgres"
+        " python -m cluster.bootstrap > guild.env",
     )
     parser.add_argument(
-        "--admin-url", required=True, help="a role that may create roles and databases"
+        "--admin-url",
+        help="a role that may create roles and databases (GUILD_ADMIN_DATABASE_URL, which shows in"
+        " no list of processes)",
     )
     parser.add_argument("--database", default="guild", help="name of the database (guild)")
     parser.add_argument(
@@ -236,11 +238,15 @@ def main(given: Sequence[str] = ()) -> int:
         " GUILD_MIGRATION_DATABASE_URL; nothing is printed",
     )
     arguments = parser.parse_args(given)
+    admin_url = arguments.admin_url or settings().admin_database_url.get_secret_value()
+    if not admin_url:
+        print("set GUILD_ADMIN_DATABASE_URL, or say --admin-url", file=sys.stderr)
+        return 2
     try:
         passwords = (
             Passwords.of(_given_urls()) if arguments.from_environment else Passwords.generate()
         )
-        made = asyncio.run(bootstrap(arguments.admin_url, passwords, database=arguments.database))
+        made = asyncio.run(bootstrap(admin_url, passwords, database=arguments.database))
     except StackProblem as problem:
         print(problem, file=sys.stderr)
         return 1

@@ -61,7 +61,7 @@ def _require_all_urls(settings: GuildSettings) -> None:
     if missing:
         raise StackProblem(
             f"DATABASE_URL is given, so {' and '.join(missing)} must be too:"
-            " `python -m cluster.bootstrap --admin-url …` prints all three"
+            " `python -m cluster.bootstrap` prints all three"
         )
 
 
@@ -143,7 +143,7 @@ async def require_database(owner_url: str, app_url: str, log_url: str) -> None:
             if not await connection.fetchval(known):
                 raise StackProblem(
                     f"the database of {variable} has no `vector` extension:"
-                    " run `python -m cluster.bootstrap --admin-url …` on its server"
+                    " run `python -m cluster.bootstrap` on its server"
                 )
         finally:
             await connection.close()

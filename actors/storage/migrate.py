@@ -89,7 +89,7 @@ async def _check_ground(connection: "asyncpg.Connection[asyncpg.Record]") -> Non
     if roles != 3:
         raise MigrationError(
             "the roles guild_owner, guild_app and guild_log are missing: "
-            "run `python -m cluster.bootstrap --admin-url …` once"
+            "run `python -m cluster.bootstrap` once"
         )
     if not await connection.fetchval("SELECT count(*) FROM pg_extension WHERE extname = 'vector'"):
         raise MigrationError(

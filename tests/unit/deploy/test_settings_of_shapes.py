@@ -116,3 +116,14 @@ def test_a_name_that_nobody_reads_is_noticed() -> None:
     assert not is_setting("GUILD_GATEWAY__TRUSTED_PROXY")
     assert not is_setting("GUILD_GATEWAY__ISSUER__X")
     assert not is_setting("POSTGRES_URL")
+
+
+def test_no_password_of_compose_stands_where_a_process_list_shows_it() -> None:
+    compose = load("compose/compose.yaml")["services"]
+    told = {name: str(service.get("command", "")) for name, service in compose.items()}
+
+    assert [name for name, text in told.items() if re.search(r"(?<!\$)\$\{", text)] == []
+
+
+def test_compose_sends_its_spans_to_jaeger() -> None:
+    assert compose_environment("guild")["GUILD_TRACING__ENDPOINT"] == "http://jaeger:4318"
