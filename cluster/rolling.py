@@ -12,6 +12,7 @@ from actors.settings import RolloutSettings
 from cluster import smoke
 from cluster.generations import Colour, Generation, Rollout, upstream
 from cluster.problem import StackProblem
+from cluster.process import port_is_free
 from cluster.switching import Front
 
 Launch = Callable[[Colour, int], int]
@@ -78,6 +79,7 @@ class Rolling:
         rollout = rollout.without(colour)
         rollout.save(self._folder)
         port = self._settings.ports[list(Colour).index(colour)]
+        await self._until_free(port)
         pid = self._launch(colour, port)
         born = psutil.Process(pid).create_time()
         started = Generation(colour=colour, port=port, pid=pid, born=born, root=str(root))
@@ -165,6 +167,17 @@ class Rolling:
             wrong = await self._faults_through_nginx()
             well, seen = (0, wrong) if wrong else (well + 1, seen)
         return []
+
+    async def _until_free(self, port: int) -> None:
+        """Whoever else answers there would be taken for the new generation."""
+        deadline = time.monotonic() + self._settings.stop_timeout_s
+        while not port_is_free(port):
+            if time.monotonic() > deadline:
+                raise StackProblem(
+                    f"port {port} is taken by another program: stop it, or have GUILD_DATA_DIR name"
+                    " the folder of the deployment before"
+                )
+            await asyncio.sleep(self._settings.poll_s)
 
     async def _until_good(self, generation: Generation) -> None:
         deadline = time.monotonic() + self._settings.ready_timeout_s

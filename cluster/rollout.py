@@ -138,6 +138,8 @@ def _require_shared(config: GuildSettings) -> None:
     missing = [name for name, value in zip(_SHARED, given, strict=True) if not value]
     if missing:
         raise StackProblem(f"two generations share {', '.join(missing)}: set them")
+    if not config.data_dir.is_absolute():  # each checkout would have its own
+        raise StackProblem("two generations share GUILD_DATA_DIR: set it to a path from the root")
 
 
 def _locked(folder: Path) -> IO[str]:

@@ -26,6 +26,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.front_faults: list[str] = []
+        self.taken: set[int] = set()
         self.switching = asyncio.Event()
         self.upstream = folder / "upstream.conf"
         self.upstream.write_text(_BEFORE)
@@ -38,7 +39,7 @@ class World:
                 front_checks=1,
                 switch_timeout_s=switch_timeout_s,
                 drain_s=0,
-                stop_timeout_s=5,
+                stop_timeout_s=0.5,
             ),
             folder=self.folder,
             front=Front(self.folder / "nginx.conf", program="true"),
@@ -70,6 +71,7 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     world = World(tmp_path)
     monkeypatch.setattr(smoke, "check", world.check)
+    monkeypatch.setattr("cluster.rolling.port_is_free", lambda port: port not in world.taken)
     yield world
     for child in world.children:
         child.kill()
@@ -122,3 +124,13 @@ async def test_the_last_one_that_lives_is_not_ended(world: World) -> None:
         await world.rolling().retire()
 
     assert alive(blue)
+
+
+async def test_who_answers_at_its_port_is_not_taken_for_the_new_one(world: World) -> None:
+    world.taken = {8001}
+
+    with pytest.raises(StackProblem, match="port 8001 is taken"):
+        await world.rolling().deploy(Path("/srv"))
+
+    assert world.children == []
+    assert world.upstream.read_text() == _BEFORE
