@@ -16,7 +16,7 @@ from cluster.state import read_private, write_private
 _FILE = "rollout.json"
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _CONTRACTS = re.compile(
-    r"\bDROP\s+(?:TABLE|COLUMN|VIEW|FUNCTION|TYPE|SCHEMA)\b|\bRENAME\s+(?:TO|COLUMN)\b"
+    r"\bDROP\s+(?!(?:INDEX|CONSTRAINT|POLICY|TRIGGER|NOT)\b)\w|\bRENAME\b|\bSET\s+NOT\s+NULL\b"
     r"|\bALTER\s+(?:COLUMN\s+)?\w+\s+(?:SET\s+DATA\s+)?TYPE\b|\bTRUNCATE\b",
     re.IGNORECASE,
 )

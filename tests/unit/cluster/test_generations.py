@@ -56,10 +56,18 @@ def test_a_file_that_is_no_such_thing_is_a_problem(tmp_path: Path, text: str) ->
         "ALTER TABLE tasks RENAME TO works;",
         "ALTER TABLE tasks ALTER COLUMN note TYPE integer USING 1;",
         "TRUNCATE tasks;",
+        "ALTER TABLE tasks DROP note;",
+        "ALTER TABLE tasks RENAME a TO b;",
+        "ALTER TABLE tasks ALTER COLUMN note SET NOT NULL;",
+        "ALTER TABLE tasks ALTER note DROP DEFAULT;",
+        "DROP MATERIALIZED VIEW counts;",
     ],
 )
 def test_what_takes_away_is_told_from_what_adds(taking: str) -> None:
-    adding = "ALTER TABLE tasks ADD COLUMN note text; -- never DROP TABLE\n/* RENAME TO */"
+    adding = (
+        "ALTER TABLE tasks ADD COLUMN note text; -- never DROP TABLE\n/* RENAME TO */"
+        "ALTER TABLE tasks DROP CONSTRAINT one, ALTER COLUMN a DROP NOT NULL; DROP INDEX two;"
+    )
 
     assert contracting([("101_a.sql", adding), ("102_b.sql", taking)]) == ["102_b.sql"]
 
