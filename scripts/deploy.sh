@@ -8,6 +8,7 @@
 # Settings come from .env.<environment> beside the checkout's other files, or GUILD_ENV_FILE.
 # docs/DEPLOYMENT.md says what must be there before.
 set -euo pipefail
+called_from=$PWD
 cd "$(dirname "$0")/.."
 
 usage() {
@@ -23,7 +24,9 @@ case $verb in
   deploy) [[ $# -ge 1 ]] || usage ;;
   backup)
     [[ $# -ge 1 ]] || usage
-    arguments+=("$1")
+    folder=$1
+    [[ $folder == /* ]] || folder=$called_from/$folder
+    arguments+=("$folder")
     shift
     ;;
   rollback | verify | status | retire) ;;
@@ -42,6 +45,7 @@ if [[ ! -r $file ]]; then
   echo "$file cannot be read: write the settings of $environment there" >&2
   exit 1
 fi
+[[ $file == */* ]] || file=./$file # else it is looked for in PATH first
 set -a
 # shellcheck disable=SC1090  # the operator's own file
 . "$file"
