@@ -15,10 +15,11 @@ import asyncpg
 from benchmarks import casualties
 from benchmarks.faults.availability.noticed import Noticed, noticed
 from benchmarks.faults.availability.overload import Overloaded, overload
-from benchmarks.faults.availability.traffic import Traffic, flowing
+from benchmarks.faults.availability.traffic import Traffic, administrator, flowing
 from benchmarks.faults.plan import NOTHING, STACK
 from benchmarks.local_stack import started
 from cluster import marker
+from cluster.api import Api
 from cluster.state import Stack
 
 _CALM_BEFORE_S, _CALM_AFTER_S = 2.0, 5.0
@@ -119,8 +120,11 @@ def _end_all(stack: Stack) -> None:
 async def _count(stack: Stack, traffics: Sequence[tuple[str, Sequence[str]]]) -> tuple[int, int]:
     """Acknowledged tasks that are not there, and names that are there twice."""
     lost = doubled = 0
-    connection = await asyncpg.connect(stack.log_database_url)
+    async with Api(stack.api_url, administrator(stack)) as api:
+        guild = await api.guild_id()
+    connection = await asyncpg.connect(stack.database_url)
     try:
+        await connection.execute("SELECT set_config('guild.id', $1, false)", guild)
         for label, ids in traffics:
             rows = await connection.fetch(
                 "SELECT task_id, name FROM tasks WHERE starts_with(name, $1)", label

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from benchmarks.faults.availability.noticed import Answer
-from cluster.api import API, Api, ApiProblem, SignIn, with_password
+from cluster.api import API, Api, ApiProblem, Json, SignIn, with_password
 from cluster.state import Stack
 
 _READ_TIMEOUT_S = 5.0
@@ -17,7 +17,8 @@ _PATIENCE_S = 60.0
 _WRITE_EVERY = 5
 _UNDER_WAY = 400
 _CONNECTIONS = 100
-_QUESTION = "disk is full"
+QUESTION: Json = {"query": "disk is full", "top_k": 10}
+"""The body of each search."""
 
 
 class Traffic:
@@ -74,9 +75,8 @@ class Traffic:
             if number % 2:
                 answer = await self._client.get(f"{API}/tasks?limit=1", headers=self._headers)
             else:
-                body = {"text": _QUESTION}
                 answer = await self._client.post(
-                    f"{API}/rag/search", json=body, headers=self._headers
+                    f"{API}/rag/search", json=QUESTION, headers=self._headers
                 )
             status, advised = answer.status_code, "Retry-After" in answer.headers
         except httpx.HTTPError:

@@ -10,7 +10,9 @@ from benchmarks.faults.availability.noticed import Answer, Noticed, noticed, out
 from benchmarks.faults.availability.overload import Overloaded
 from benchmarks.faults.availability.report import details, report
 from benchmarks.faults.availability.rows import Outcome
+from benchmarks.faults.availability.traffic import QUESTION
 from benchmarks.faults.plan import PARTS, STACK, parts
+from serve_app.schemas.rag import SearchIn
 
 ROW = Noticed(
     target="gateway",
@@ -106,3 +108,7 @@ def test_a_sound_run_meets_every_goal() -> None:
 )
 def test_whatever_is_wrong_has_a_goal_that_is_unmet(outcome: Outcome, goal: str) -> None:
     assert unmet(outcome) == {goal}
+
+
+def test_the_gateway_takes_the_search_that_is_sent() -> None:
+    SearchIn.model_validate(QUESTION)
