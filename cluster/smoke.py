@@ -46,7 +46,10 @@ async def check(url: str, *, timeout_s: float, front: bool = False, host: str = 
     """
     headers = {"Host": host} if host else {}
     paths = [_HEALTH, _READY, _CLOSED, *([_NUMBERS] if front else [])]
-    async with httpx.AsyncClient(base_url=url, timeout=timeout_s, headers=headers) as client:
+    # A generation is on this machine: no proxy of the environment leads there.
+    async with httpx.AsyncClient(
+        base_url=url, timeout=timeout_s, headers=headers, trust_env=front
+    ) as client:
         return faults({path: await _seen(client, path) for path in paths}, front=front)
 
 
