@@ -89,7 +89,8 @@ def _launch(folder: Path, colour: Colour, port: int) -> int:
     """A stack that outlives this command; its data and its log are its colour's."""
     command = [sys.executable, "-m", "cluster.up", "--port", str(port)]
     command += ["--data-dir", str(folder / colour)]
-    with (folder / f"{colour}.log").open("ab") as output:
+    log = os.open(folder / f"{colour}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(log, "ab") as output:  # it has the first administrator's password
         process = subprocess.Popen(  # noqa: S603 - ourselves
             command,
             cwd=_ROOT,
