@@ -8,6 +8,8 @@ import argparse
 import asyncio
 import sys
 
+import asyncpg
+
 from actors.settings import settings
 from actors.storage.renumber import NotNow, renumber
 
@@ -34,8 +36,8 @@ def main() -> int:
         return 2
     try:
         done = asyncio.run(renumber(url, recovered=recovered))
-    except (NotNow, OSError) as problem:
-        print(problem, file=sys.stderr)
+    except (NotNow, OSError, asyncpg.PostgresError) as problem:
+        print(str(problem) or "it took too long: nothing was renumbered", file=sys.stderr)
         return 1
     print(f"epoch {done.epoch} begins: {done.events} events renumbered")
     return 0
