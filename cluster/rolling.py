@@ -80,6 +80,7 @@ class Rolling:
         rollout.save(self._folder)
         port = self._settings.ports[list(Colour).index(colour)]
         await self._until_free(port)
+        asked = self._front.asks(upstream(port))  # and nobody answers
         pid = self._launch(colour, port)
         born = psutil.Process(pid).create_time()
         started = Generation(colour=colour, port=port, pid=pid, born=born, root=str(root))
@@ -90,7 +91,7 @@ class Rolling:
             await self._until_good(started)
             await self._switch(rollout, started)
         except BaseException:  # cancelled, too
-            if not self._front.asks(upstream(port)):
+            if asked or not self._front.asks(upstream(port)):  # nginx could be turned back
                 await self._end(started)
                 rollout.without(colour).save(self._folder)
             raise

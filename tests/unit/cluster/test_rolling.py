@@ -134,3 +134,32 @@ async def test_who_answers_at_its_port_is_not_taken_for_the_new_one(world: World
 
     assert world.children == []
     assert world.upstream.read_text() == _BEFORE
+
+
+async def test_one_that_nginx_could_not_be_turned_away_from_is_not_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.front_faults = ["nobody answers"]
+    use = Front.use
+
+    def only_there(front: Front, text: str) -> str:
+        if text == _BEFORE:
+            raise StackProblem("nginx does not take its files")
+        return use(front, text)
+
+    monkeypatch.setattr(Front, "use", only_there)
+
+    with pytest.raises(StackProblem, match="does not take its files"):
+        await world.rolling().deploy(Path("/srv"))
+
+    assert world.children[0].poll() is None
+
+
+async def test_one_that_failed_is_ended_where_nginx_asked_its_port_before(world: World) -> None:
+    world.upstream.write_text(upstream(8001))
+    world.front_faults = ["nobody answers"]
+
+    with pytest.raises(StackProblem, match="blue is not reached"):
+        await world.rolling().deploy(Path("/srv"))
+
+    assert world.children[0].wait(5) is not None
