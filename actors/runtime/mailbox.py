@@ -18,6 +18,7 @@ from actors.errors import DeadlineExceeded, Overloaded
 from actors.runtime import batching, tracing
 from actors.runtime.envelope import Answer, Batch, Envelope, unseal_outcome
 from actors.runtime.message import Outcome
+from actors.runtime.patience import Patience
 from actors.settings import RuntimeSettings
 
 
@@ -187,7 +188,7 @@ class Mailbox:
     async def _submit(self, batch: Batch) -> None:
         tickets = [envelope.ticket for envelope in batch.envelopes]
         try:
-            async with asyncio.timeout(self._settings.submit_timeout_s):
+            async with Patience(self._settings.submit_timeout_s):
                 answer = await self._port.submit(batch)
             self._deliver(answer)
             self._owed.update((one, answer.incarnation) for one in tickets if one in self._sent)
@@ -211,7 +212,7 @@ class Mailbox:
         longest_s = self._settings.collect_timeout_s + self._settings.submit_timeout_s
         try:
             while self._owed:
-                async with asyncio.timeout(longest_s):
+                async with Patience(longest_s):
                     answer = await self._port.collect(self._caller)
                 self._deliver(answer)
                 self._lose(
