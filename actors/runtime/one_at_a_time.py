@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager, suppress
 
 
 class OneAtATime:
@@ -16,7 +16,7 @@ class OneAtATime:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
         self.waiting = 0
 
     def __len__(self) -> int:
@@ -24,7 +24,7 @@ class OneAtATime:
         return len(self._waiting)
 
     @asynccontextmanager
-    async def turn(self, key: str | None) -> AsyncIterator[None]:
+    async def turn(self, key: Hashable | None) -> AsyncIterator[None]:
         """Waits for the key's turn, first come first served; None never waits."""
         if key is None:
             yield
@@ -35,7 +35,7 @@ class OneAtATime:
         finally:
             self._release(key)
 
-    async def _acquire(self, key: str) -> None:
+    async def _acquire(self, key: Hashable) -> None:
         queue = self._waiting.get(key)
         if queue is None:
             self._waiting[key] = deque()
@@ -48,11 +48,13 @@ class OneAtATime:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._release(key)  # it was handed to us while we were being cancelled
+            with suppress(ValueError):  # it may have been passed over already
+                queue.remove(turn)
             raise
         finally:
             self.waiting -= 1
 
-    def _release(self, key: str) -> None:
+    def _release(self, key: Hashable) -> None:
         queue = self._waiting[key]
         while queue:
             turn = queue.popleft()

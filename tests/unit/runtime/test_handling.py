@@ -169,6 +169,20 @@ async def test_every_member_answers_a_ping() -> None:
     assert outcome.reply is not None
 
 
+async def test_who_waits_no_longer_leaves_the_queue_at_once() -> None:
+    keys = OneAtATime()
+
+    async with keys.turn("a"):
+        for _ in range(3):
+            given_up = asyncio.create_task(keys.turn("a").__aenter__())
+            await settled()
+            given_up.cancel()
+            await settled()
+
+        assert len(keys._waiting["a"]) == 0
+    assert len(keys) == 0
+
+
 async def test_turns_come_in_the_order_of_asking_and_leave_nothing_behind() -> None:
     keys = OneAtATime()
     order: list[int] = []
