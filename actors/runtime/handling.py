@@ -55,7 +55,7 @@ class Handling:
         outcome: Outcome[ReplyT]
         try:
             async with asyncio.timeout(timeout_s):
-                if (key := message.key) is None:
+                if (key := message.turn) is None:
                     outcome = await self._answer(message, surroundings, attempt)
                 else:
                     async with self._keys.turn(key):

@@ -73,6 +73,12 @@ class Message(Generic[ReplyT]):
         """Messages of one key go to one member and run one at a time; None: any member."""
         return None
 
+    @property
+    def turn(self) -> tuple[GuildId, str] | None:
+        """What it takes turns for: guilds choose some keys themselves, and may choose alike."""
+        key = self.key
+        return None if key is None else (self.context.caller.guild_id, key)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query(Message[ReplyT]):

@@ -104,7 +104,7 @@ class Pool:
             return outcome
 
     async def _ask_in_turn(self, message: Message[ReplyT], deadline: float) -> Outcome[ReplyT]:
-        if message.key is None:
+        if (key := message.turn) is None:
             return await self._ask_until_done(message, deadline)
         if self._keys.waiting >= self._settings.mailbox_capacity:
             metrics.REFUSED.labels(self._name, "key").inc()
@@ -112,7 +112,7 @@ class Pool:
         async with AsyncExitStack() as turn:
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
-                    await turn.enter_async_context(self._keys.turn(message.key))
+                    await turn.enter_async_context(self._keys.turn(key))
             except TimeoutError:
                 return Outcome(error=DeadlineExceeded("the request"))
             return await self._ask_until_done(message, deadline)

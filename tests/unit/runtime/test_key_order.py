@@ -1,12 +1,14 @@
 import asyncio
 import random
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 
 from actors.errors import DeadlineExceeded, Overloaded
 from actors.runtime import placement
 from actors.runtime.identity import MemberIdentity
+from actors.runtime.message import GuildId
 from actors.settings import RuntimeSettings
 from tests.unit.runtime import pool_side
 from tests.unit.runtime.member_side import settled
@@ -183,6 +185,21 @@ async def test_who_waits_for_a_turn_that_does_not_come_is_told_so_in_time() -> N
     await first
 
     assert guild.sage.started == ["a"]
+
+
+async def test_guilds_that_choose_the_same_key_do_not_wait_for_each_other() -> None:
+    guild = Guild(*BOTH)
+    other = replace(CONTEXT, caller=replace(CONTEXT.caller, guild_id=GuildId("guild_2")))
+    first = asked(guild, "a")
+    await settled()
+
+    second = asyncio.create_task(guild.pool.ask(Wait(context=other, name="b", group=KEY)))
+    guild.sage.gate("b").set()
+    await second
+
+    assert guild.sage.started == ["a", "b"]
+    guild.sage.gate("a").set()
+    await first
 
 
 async def test_more_than_a_mailbox_holds_do_not_wait_for_a_turn() -> None:
