@@ -71,7 +71,7 @@ class Exporter:
     def _send(self, spans: list[Span]) -> None:
         try:
             status = _post(self._settings, encode(spans, self._resource))
-        except (OSError, http.client.HTTPException) as error:
+        except Exception as error:  # the thread must live; the text may hold the token
             status, reason = 0, type(error).__name__
         else:
             reason = str(status)
