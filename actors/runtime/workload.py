@@ -6,7 +6,7 @@ done, into the box of its caller, who collects it by one long poll. See docs/adr
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import structlog
@@ -47,16 +47,12 @@ class Workload:
     @property
     def waiting(self) -> int:
         """Messages waiting at the callers, by their latest word."""
-        return sum(box.left_waiting for box in self._boxes.values())
+        return sum(box.left_waiting for box in self._told_lately())
 
     @property
     def oldest_wait_s(self) -> float:
-        """Wait of the oldest of them; what a caller said long ago is true no more."""
-        oldest = time.monotonic() - self._settings.submit_timeout_s
-        return max(
-            (box.oldest_wait_s for box in self._boxes.values() if box.told_at >= oldest),
-            default=0.0,
-        )
+        """Wait of the oldest of them."""
+        return max((box.oldest_wait_s for box in self._told_lately()), default=0.0)
 
     async def submit(self, batch: Batch) -> Answer:
         """Starts every message; answers what is done when all are, or after the linger time."""
@@ -91,6 +87,11 @@ class Workload:
             box = self._boxes.pop(caller)
             box.forgotten = True
             self.unfinished -= len(box.finished)
+
+    def _told_lately(self) -> Iterator["_Box"]:
+        """What a caller said long ago is true no more: it expired, or went to another member."""
+        oldest = time.monotonic() - self._settings.submit_timeout_s
+        return (box for box in self._boxes.values() if box.told_at >= oldest)
 
     def _refusal(self) -> ElderGuildError | None:
         if self.draining:
