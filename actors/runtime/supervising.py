@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, assert_never
 
 import structlog
@@ -107,6 +108,7 @@ class Supervisor:
         self._history: dict[MemberIdentity, tracking.Restarts] = {}
         self._trends: dict[str, sizing.Trend] = {}
         self._probes: dict[MemberIdentity, asyncio.Task[None]] = {}
+        self._changing = asyncio.Lock()
         self._adopted = False
         self._roster = Roster(0, time.time_ns() // 1_000_000, ())
         self._roster_changed = asyncio.Event()
@@ -179,15 +181,17 @@ class Supervisor:
             DependencyUnavailable: the desired state cannot be written now; nothing changed.
             LeadershipLost: a newer supervisor leads; nothing changed.
         """
-        wanted = size if size is not None else self._state(pool).size
-        return await self._change(
-            replace(
-                self._state(pool),
+
+        def bounded(state: PoolState) -> PoolState:
+            wanted = state.size if size is None else size
+            return replace(
+                state,
                 min_size=min_size,
                 max_size=max_size,
                 size=min(max(wanted, min_size), max_size),
             )
-        )
+
+        return await self._change(pool, bounded)
 
     async def roll(self, pool: str, generation: int) -> PoolState:
         """Replaces the pool's members, one by one, by members of another generation.
@@ -195,7 +199,7 @@ class Supervisor:
         Raises:
             NotFound, DependencyUnavailable, LeadershipLost: see `resize`.
         """
-        return await self._change(replace(self._state(pool), generation=generation))
+        return await self._change(pool, lambda state: replace(state, generation=generation))
 
     def status(self) -> Status:
         """A snapshot."""
@@ -252,20 +256,24 @@ class Supervisor:
         """What is written wins; what was never written is written now."""
         if self._lease is None:
             return
-        stored = await self._desired.load()
-        for name, state in self._pools.items():
-            if name in stored:
-                self._pools[name] = stored[name]
-            else:
-                await self._desired.save(state, self._lease)
+        async with self._changing:
+            stored = await self._desired.load()
+            for name, state in self._pools.items():
+                if name in stored:
+                    self._pools[name] = stored[name]
+                else:
+                    await self._desired.save(state, self._lease)
 
-    async def _change(self, state: PoolState) -> PoolState:
-        if self._lease is None:
-            raise DependencyUnavailable(SUPERVISOR)
-        await self._desired.save(state, self._lease)
-        self._pools[state.name] = state
-        self._trends.pop(state.name, None)
-        _log.info("pool_changed", pool=state.name, size=state.size, generation=state.generation)
+    async def _change(self, pool: str, change: Callable[[PoolState], PoolState]) -> PoolState:
+        """One at a time: an operator's wish and our own decision must not undo each other."""
+        async with self._changing:
+            state = change(self._state(pool))
+            if self._lease is None:
+                raise DependencyUnavailable(SUPERVISOR)
+            await self._desired.save(state, self._lease)
+            self._pools[pool] = state
+        self._trends.pop(pool, None)
+        _log.info("pool_changed", pool=pool, size=state.size, generation=state.generation)
         return state
 
     def _state(self, pool: str) -> PoolState:
@@ -341,7 +349,8 @@ class Supervisor:
 
     async def _size(self) -> None:
         seen = self._seen()
-        for name, state in tuple(self._pools.items()):
+        for name in tuple(self._pools):
+            state = self._pools[name]
             pressure = sizing.pressure(
                 [
                     track.snapshot
@@ -361,7 +370,7 @@ class Supervisor:
                 settings=self._settings,
             )
             if sized.size != state.size:
-                await self._change(replace(state, size=sized.size))
+                await self._change(name, partial(_sized, size=sized.size))
                 metrics.POOL_RESIZES.labels(name, sized.reason.value).inc()
                 _log.info(
                     "pool_resized",
@@ -453,3 +462,7 @@ class Supervisor:
             for phase in Phase:
                 count = sum(one.identity.pool == pool and one.phase is phase for one in seen)
                 metrics.MEMBERS.labels(pool, phase.value).set(count)
+
+
+def _sized(state: PoolState, size: int) -> PoolState:
+    return replace(state, size=min(max(size, state.min_size), state.max_size))

@@ -14,6 +14,7 @@ from actors.runtime.supervision import Phase
 from actors.settings import RuntimeSettings
 from actors.storage.leaders import LeadershipLost, Lease
 from tests.fixtures.memory_cluster import FakeMember, MemoryCluster
+from tests.unit.runtime.member_side import settled
 
 SETTINGS = RuntimeSettings(
     health_period_s=0.01,
@@ -34,6 +35,11 @@ class Desired(DesiredInMemory):
 
     away = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.writable = asyncio.Event()
+        self.writable.set()
+
     async def lead(self, holder: str, *, unless_renewed_within_s: float) -> Lease | None:
         self._check()
         return await super().lead(holder, unless_renewed_within_s=unless_renewed_within_s)
@@ -45,6 +51,10 @@ class Desired(DesiredInMemory):
     async def load(self) -> Mapping[str, PoolState]:
         self._check()
         return await super().load()
+
+    async def save(self, pool: PoolState, lease: Lease) -> None:
+        await self.writable.wait()
+        await super().save(pool, lease)
 
     def _check(self) -> None:
         if self.away:
@@ -299,6 +309,24 @@ async def test_a_new_generation_is_ready_before_the_old_one_drains() -> None:
 
     assert await world.roster() == ["echo/2/0"]
     assert world.cluster.done[1:] == ["create echo/2/0", "drain echo/1/0", "end echo/1/0"]
+
+
+async def test_bounds_that_are_set_while_a_pool_is_sized_stay() -> None:
+    world = World()
+    await world.pass_time(2)
+    world.member().waiting = 50
+    await world.pass_time(3)
+
+    world.desired.writable.clear()
+    resizing = asyncio.create_task(world.supervisor.resize("echo", min_size=1, max_size=3))
+    await settled()
+    ticking = asyncio.create_task(world.pass_time(2))
+    await settled()
+    world.desired.writable.set()
+    await asyncio.gather(resizing, ticking)
+
+    state = world.supervisor.status().pools["echo"]
+    assert (state.max_size, (await world.desired.load())["echo"].max_size) == (3, 3)
 
 
 async def test_a_pool_that_does_not_exist_cannot_be_resized() -> None:
