@@ -42,9 +42,14 @@ def pools_in(lines: Iterable[tuple[str, Mapping[str, str], float]]) -> dict[str,
 
 
 def of_pools(pools: Mapping[str, PoolSeen] | None) -> list[Finding]:
-    """One sentence a pool; None: nobody could find out."""
-    if pools is None:
-        text = "could not be asked for: does /metrics of the API answer, and GUILD_METRICS_TOKEN?"
+    """One sentence a pool; None: nobody could find out.
+
+    None at all is no better: while the supervisor is away, a gateway tells its own numbers only.
+    """
+    if not pools:
+        text = (
+            "nobody tells: is the supervisor there, does /metrics answer, and GUILD_METRICS_TOKEN?"
+        )
         return [Finding(level=Level.WARNING, about="the pools", text=text)]
     return [_of_pool(name, pool) for name, pool in sorted(pools.items())]
 

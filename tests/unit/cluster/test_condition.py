@@ -44,8 +44,9 @@ def test_a_pool_is_judged_by_who_takes_messages_and_says_what_keeps_the_others(
     assert words in finding.text
 
 
-def test_pools_that_nobody_can_ask_for_are_a_warning() -> None:
-    (finding,) = of_pools(None)
+@pytest.mark.parametrize("pools", [None, {}])
+def test_pools_that_nobody_can_ask_for_are_a_warning(pools: dict[str, PoolSeen] | None) -> None:
+    (finding,) = of_pools(pools)
 
     assert finding.level is Level.WARNING
 
