@@ -27,7 +27,8 @@ class Measured:
     def __enter__(self) -> None:
         if tracing.is_on():
             self._span = tracing.span("sql", tracing.Kind.CLIENT)
-            self._span.note(**{"db.query.text": " ".join(self._query.split())[:_SHOWN]})
+            if self._span is not tracing.NOTHING:  # most are not sampled
+                self._span.note(**{"db.query.text": _shown(self._query)})
         self._begun = time.perf_counter()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -36,6 +37,11 @@ class Measured:
             if kind is not None:
                 self._span.fail(kind.__name__)
             self._span.end()
+
+
+@lru_cache(_STATEMENTS_KNOWN)
+def _shown(query: str) -> str:
+    return " ".join(query.split())[:_SHOWN]
 
 
 @lru_cache(_STATEMENTS_KNOWN)
