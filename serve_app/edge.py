@@ -80,8 +80,10 @@ class Edge:
         metrics.ACTIVE_CONNECTIONS.set(self._in_flight)
         try:
             with span:
-                await self._answer(scope, receive, answer)
-                _tell(span, scope, answer)
+                try:
+                    await self._answer(scope, receive, answer)
+                finally:
+                    _tell(span, scope, answer)
         finally:
             self._in_flight -= 1
             metrics.ACTIVE_CONNECTIONS.set(self._in_flight)
@@ -174,11 +176,9 @@ def _tell(span: tracing.AnySpan, scope: Scope, answer: _Answer) -> None:
         return
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"
     span.rename(f"{method} {answer.trace.route}")
-    about: dict[str, str | int] = {
-        "http.response.status_code": answer.status,
-        "guild.id": answer.trace.guild_id,
-    }
-    span.note(**about)
+    span.note(**{"guild.id": answer.trace.guild_id})
+    if answer.status:
+        span.note(**{"http.response.status_code": answer.status})
     if answer.status >= 500:
         span.fail(str(answer.status))
 
@@ -198,10 +198,13 @@ def _note(scope: Scope, answer: _Answer, seconds: float) -> None:
 
 
 def _level(path: str, status: int) -> int:
-    """A failure of ours is an error, a bound or a server that was reached a warning."""
+    """A failure of ours is an error, a bound or a server that was reached a warning.
+
+    0 is none: the client went away before it was answered.
+    """
     if status in _NOT_NOW:
         return logging.WARNING
-    if status >= 500 or not status:
+    if status >= 500:
         return logging.ERROR
     return logging.DEBUG if path in _ALWAYS_ANSWERED else logging.INFO
 

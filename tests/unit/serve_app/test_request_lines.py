@@ -19,7 +19,7 @@ from serve_app.trace import Trace
         ("/api/v1/incidents", 504, logging.WARNING),
         ("/api/v1/incidents", 500, logging.ERROR),
         ("/healthz", 500, logging.ERROR),
-        ("/api/v1/incidents", 0, logging.ERROR),
+        ("/api/v1/incidents", 0, logging.INFO),
     ],
 )
 def test_how_bad_a_request_was(path: str, status: int, level: int) -> None:

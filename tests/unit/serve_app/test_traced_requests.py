@@ -89,6 +89,29 @@ async def test_requests_at_once_are_not_mixed_up(
                for span in spans if span.name == "sql")  # fmt: skip
 
 
+async def test_who_goes_away_before_the_answer_leaves_a_span_with_a_name(
+    spans: list[Span],
+) -> None:
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def away(_: GetTask) -> Task:
+        begun.set()
+        await over.wait()
+        raise DependencyUnavailable("postgres")
+
+    async with client_of(app_over({"task": LocalPool({GetTask: away})})) as client:
+        asked = asyncio.create_task(client.get(TASK))
+        await begun.wait()
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        over.set()
+
+    (request,) = [span for span in spans if span.kind is Kind.SERVER]
+    assert request.name == "GET /api/v1/tasks/{task_id}"
+    assert request.failed == "CancelledError"
+    assert "http.response.status_code" not in request.attributes
+
+
 async def test_probes_are_no_spans(client: httpx.AsyncClient, spans: list[Span]) -> None:
     await client.get("/healthz")
     await client.get("/metrics")
