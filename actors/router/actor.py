@@ -137,6 +137,7 @@ class RouterActor:
         self._work.cancel()
         await asyncio.gather(self._work, return_exceptions=True)
         self._relay = self._store = self._sinks = None
+        numbers.forget()
         await self._pools.close()
         await hang_up(self._listening)
 
@@ -155,6 +156,7 @@ class RouterActor:
             except Exception:
                 _log.exception("router_failed")
             self._relay = self._store = self._sinks = None
+            numbers.forget()  # not before: whoever asks for our health has the relay look once more
             await asyncio.sleep(runtime.restart_backoff_s)
 
     async def _lead(self, patience_s: float) -> None:
@@ -215,7 +217,6 @@ class RouterActor:
             await _flush(relay, self._settings.database.connect_timeout_s)
             raise
         finally:
-            numbers.forget()
             if showing is not None:
                 showing.cancel()
             await sinks.close()
