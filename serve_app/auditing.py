@@ -7,6 +7,7 @@ is too much is counted by ``elders_guild_audit_notes_dropped``.
 """
 
 import asyncio
+import contextvars
 import itertools
 import time
 from collections import deque
@@ -152,7 +153,9 @@ class AuditTrail:
         else:
             self._waiting[what] = _First(of.request_id, of.correlation_id, 1)
         if self._delivering is None or self._delivering.done():
-            self._delivering = asyncio.get_running_loop().create_task(self._deliver())
+            # A context of its own: it is not the work of the request that happens to begin it.
+            loop = asyncio.get_running_loop()
+            self._delivering = loop.create_task(self._deliver(), context=contextvars.Context())
 
     def _has_place(self, what: _What) -> bool:
         """Who makes names up takes no place from those that are known.

@@ -11,8 +11,10 @@ from actors.audit import AuditRecord
 from actors.bus.messages import Account, FindAccounts
 from actors.errors import DependencyUnavailable, ElderGuildError
 from actors.identity.messages import CreateClient
+from actors.runtime import tracing
 from actors.runtime.local import LocalPool
 from actors.runtime.message import Message, Permission, ReplyT
+from actors.runtime.tracing import Kind, Place, Span
 from actors.settings import AuditSettings
 from serve_app.auditing import AuditTrail
 from serve_app.trace import Trace
@@ -41,6 +43,7 @@ class Guild:
         self.away = 0
         self.poison = ""
         self.looked_up: list[str] = []
+        self.places: list[Place | None] = []
         self._pool = LocalPool(self.bus.handlers())
 
     @property
@@ -51,6 +54,7 @@ class Guild:
         if self.away:
             self.away -= 1
             raise DependencyUnavailable("postgres")
+        self.places.append(tracing.current())
         said = str(message)
         if isinstance(message, FindAccounts):
             said = " ".join(message.logins)
@@ -112,6 +116,20 @@ async def test_a_sign_in_is_told_with_the_ids_of_its_request() -> None:
         "cor-7",
         "password",
     )
+
+
+async def test_what_is_written_is_no_part_of_the_request_that_happened_to_be_first() -> None:
+    guild = Guild()
+    audit = trail(guild)
+    tracing.switch_on(lambda _: None, ratio=1.0)
+    try:
+        with Span("request", Kind.SERVER, Place(5, 1), 0):
+            audit.denied(refused("user_1"))
+        await audit.flush()
+    finally:
+        tracing.switch_off()
+
+    assert guild.places == [None]
 
 
 async def test_guesses_that_are_repeated_wait_for_nothing_and_hold_no_place(guild: Guild) -> None:
