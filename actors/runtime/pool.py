@@ -61,7 +61,8 @@ class Pool:
     Messages of one key leave this process one by one, each when the earlier one is answered, and so
     are handled in the order in which they were asked. Nothing else would keep it: the key's owner
     changes with the pool, Ray runs calls of an async actor in any order, and what a lost member had
-    is sent again.
+    is sent again. What is kept apart, as its handler may have died of it, takes no turn: others of
+    its key, such as the same event for another subscription, do not wait for it.
     """
 
     def __init__(
@@ -104,7 +105,8 @@ class Pool:
             return outcome
 
     async def _ask_in_turn(self, message: Message[ReplyT], deadline: float) -> Outcome[ReplyT]:
-        if (key := message.turn) is None:
+        key = message.turn
+        if key is None or (isinstance(message, Delivery) and message.apart):
             return await self._ask_until_done(message, deadline)
         if self._keys.waiting >= self._settings.mailbox_capacity:
             metrics.REFUSED.labels(self._name, "key").inc()

@@ -67,6 +67,11 @@ class Deliver(Delivery[None]):
     """Waits at the gate ``name``."""
 
     name: str
+    group: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        return self.group
 
 
 class Abacus:

@@ -13,7 +13,7 @@ from actors.settings import RuntimeSettings
 from tests.unit.runtime import pool_side
 from tests.unit.runtime.member_side import settled
 from tests.unit.runtime.pool_side import FIRST, SECOND, SETTINGS
-from tests.unit.runtime.samples import CONTEXT, Abacus, Restless, Wait
+from tests.unit.runtime.samples import CONTEXT, Abacus, Deliver, Restless, Wait
 
 BOTH = (FIRST, SECOND)
 KEY = next(str(number) for number in range(99) if placement.for_key(str(number), BOTH) == SECOND)
@@ -200,6 +200,21 @@ async def test_guilds_that_choose_the_same_key_do_not_wait_for_each_other() -> N
     assert guild.sage.started == ["a", "b"]
     guild.sage.gate("a").set()
     await first
+
+
+async def test_what_is_kept_apart_holds_up_no_other_message_of_its_key() -> None:
+    guild = Guild(*BOTH)
+    suspect = Deliver(context=CONTEXT, command_id="cmd_1", name="suspect", group=KEY, apart=True)
+    apart = asyncio.create_task(guild.pool.ask(suspect))
+    while not guild.sage.started:
+        await settled()
+
+    guild.sage.gate("b").set()
+    await asked(guild, "b")
+
+    assert guild.sage.started == ["suspect", "b"]
+    guild.sage.gate("suspect").set()
+    await apart
 
 
 async def test_more_than_a_mailbox_holds_do_not_wait_for_a_turn() -> None:
