@@ -1,6 +1,7 @@
 """Time and identity, injected wherever they are used so that tests own both."""
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ NewIds = Callable[[str, int], Sequence[str]]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32, lower case
 ID_PATTERN = r"[a-z]+_[0-9a-hjkmnp-tv-z]{26}"
+_ID = re.compile(ID_PATTERN)
 _TEN_BITS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _FIVE_BITS = bytes(ord(_ALPHABET[byte & 31]) for byte in range(256))
 
@@ -21,6 +23,11 @@ def now() -> datetime:
     """The current time, UTC, cut to the millisecond that the API shows."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def is_id(text: str) -> bool:
+    """Whether it has the form of an id of ours, so that nobody's secret is taken for one."""
+    return _ID.fullmatch(text) is not None
 
 
 def new_id(prefix: str) -> str:

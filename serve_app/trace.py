@@ -23,7 +23,7 @@ class Trace:
         correlation_id: the client's ``X-Correlation-Id`` likewise; what the request causes has it.
         begins: the client gave none: the correlation begins here.
         route: template of the matched route, never the path itself.
-        entity_id: what the path names, where it is a plain word.
+        entity_id: what the path names, where it can be an id of ours.
         headers: further headers of the answer, whatever it will be.
     """
 
@@ -53,7 +53,7 @@ class Trace:
     def name_entity(self, parts: Mapping[str, Any]) -> None:
         """Takes the id that the path's parts have, if they have one."""
         for name, value in parts.items():
-            if name.endswith("_id") and _NAME.fullmatch(str(value)):
+            if name.endswith("_id") and clock.is_id(str(value)):
                 self.entity_id = str(value)
                 return
 

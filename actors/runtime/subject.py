@@ -5,6 +5,7 @@ from contextvars import ContextVar
 from dataclasses import fields
 from typing import Any
 
+from actors import clock
 from actors.runtime.message import Message
 
 Fields = Mapping[str, str | None]
@@ -19,7 +20,6 @@ _ENTITIES = (
     "timer_id",
     "saga_id",
     "replay_id",
-    "client_id",
     "principal_id",
 )
 
@@ -85,7 +85,7 @@ def _entity(message: Message[Any]) -> str | None:
     event = getattr(message, "event", None)
     name = _entity_field(type(message))
     found = event.aggregate_id if event is not None else name and getattr(message, name)
-    return found if isinstance(found, str) else None
+    return found if isinstance(found, str) and clock.is_id(found) else None
 
 
 def _entity_field(kind: type[Any]) -> str | None:

@@ -106,13 +106,14 @@ async def test_every_line_of_a_message_says_whose_it_is(page: io.StringIO) -> No
 
 
 async def test_a_delivery_names_its_event_and_the_thing_that_changed(page: io.StringIO) -> None:
-    delivery = deliver_event("rag.projection", stored_event(5, aggregate="inc_9"))
+    incident = "inc_01k0000000000000000000000a"
+    delivery = deliver_event("rag.projection", stored_event(5, aggregate=incident))
 
     await Handling(Speaker().handlers()).run(delivery)
 
     (heard,) = lines(page)
-    assert (heard["event_id"], heard["entity_id"]) == ("evt_5", "inc_9")
-    assert heard["correlation_id"] == "cor_inc_9"
+    assert (heard["event_id"], heard["entity_id"]) == ("evt_5", incident)
+    assert heard["correlation_id"] == f"cor_{incident}"
     assert "request_id" not in heard
 
 

@@ -7,6 +7,9 @@ import pytest
 from serve_app import edge, trace
 from serve_app.trace import Trace
 
+INCIDENT = "inc_01k0000000000000000000000a"
+REPLAY = "rep_01k0000000000000000000000b"
+
 
 @pytest.mark.parametrize(
     ("path", "status", "level"),
@@ -29,15 +32,17 @@ def test_how_bad_a_request_was(path: str, status: int, level: int) -> None:
 @pytest.mark.parametrize(
     ("parts", "named"),
     [
-        ({"incident_id": "inc_1"}, "inc_1"),
-        ({"name": "orders", "replay_id": "rep_1"}, "rep_1"),
+        ({"incident_id": INCIDENT}, INCIDENT),
+        ({"name": "orders", "replay_id": REPLAY}, REPLAY),
         ({"name": "orders"}, ""),
         ({"incident_id": "a secret\nin the path"}, ""),
-        ({"incident_id": "x" * 65}, ""),
+        ({"incident_id": "correct-horse-battery-staple"}, ""),
         ({}, ""),
     ],
 )
-def test_only_a_plain_id_is_taken_from_the_path(parts: dict[str, str], named: str) -> None:
+def test_only_what_can_be_an_id_of_ours_is_taken_from_the_path(
+    parts: dict[str, str], named: str
+) -> None:
     of = Trace("req_1", "cor_1")
 
     of.name_entity(parts)
