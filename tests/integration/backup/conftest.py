@@ -6,9 +6,8 @@ import pytest
 
 from cluster.backup.dumping import dump
 from cluster.services import PostgresServer
-from tests.fixtures.another_server import started_server
 from tests.fixtures.backups import NUMBERS, QUIET, Saved, Target, empty_database, fill
-from tests.fixtures.services import new_database, run_now
+from tests.fixtures.services import new_database, run_now, started_server
 
 
 @pytest.fixture(scope="package")

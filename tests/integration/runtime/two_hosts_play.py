@@ -30,14 +30,12 @@ from actors.runtime.supervision import Phase
 from actors.runtime.supervisor import start_supervisor
 from actors.settings import GuildSettings, RuntimeSettings
 from actors.task.messages import CreateTask
-from cluster.process import free_ports
-from cluster.services import PostgresServer
 from tests.fixtures.services import (
     PreparedDatabase,
     make_template,
     new_database,
     run_now,
-    service_folder,
+    started_server,
 )
 from tests.fixtures.storage import new_guild
 from tests.fixtures.two_hosts import HEAD_ADDRESS, WORKER_ADDRESS, Hosts
@@ -107,23 +105,10 @@ class Writing:
 @contextmanager
 def database() -> Iterator[PreparedDatabase]:
     """PostgreSQL on the head, with all migrations."""
-    with service_folder() as folder:
-        server = PostgresServer(
-            folder / "postgres",
-            port=free_ports(1)[0],
-            password="admin-of-tests",
-            environment={},
-            max_connections=100,
-            durable=False,
-        )
-        server.prepare()
-        run_now(server.start(timeout_s=60))
-        try:
-            run_now(make_template(server))
-            with new_database(server) as made:
-                yield made
-        finally:
-            server.stop()
+    with started_server() as server:
+        run_now(make_template(server))
+        with new_database(server) as made:
+            yield made
 
 
 @asynccontextmanager

@@ -25,8 +25,7 @@ from actors.storage.system_events import SystemEvent
 from cluster.binaries import find_postgres
 from cluster.bootstrap import DatabaseUrls, Passwords, bootstrap
 from cluster.services import PostgresServer
-from tests.fixtures.another_server import started_server
-from tests.fixtures.services import PreparedDatabase
+from tests.fixtures.services import PreparedDatabase, started_server
 from tests.fixtures.storage import SETTINGS, append, new_guild, opened
 
 pytestmark = pytest.mark.integration
