@@ -20,7 +20,8 @@ from cluster.state import Stack
 
 _START_S, _MEMORY_MIB = 45.0, 2048.0
 _SETTLE_S = 20.0
-_SHOWN = 12
+_SHOWN = 30
+_READY_LINE_S = 5.0
 _PHASE = re.compile(r"^\[ *([0-9.]+) s\] (.+)$", re.MULTILINE)
 
 
@@ -59,11 +60,21 @@ def _measure(folder: Path, idle_s: float) -> tuple[list[Phases], dict[str, Measu
     for number in range(2):
         began = len(log.read_text()) if log.exists() else 0
         with started(folder) as stack:
-            starts.append(phases(log.read_text()[began:]))
+            starts.append(_whole(log, began))
             if number:
                 time.sleep(_SETTLE_S)
                 found = _look(stack, idle_s)
     return starts, found
+
+
+def _whole(log: Path, began: int) -> Phases:
+    """The phases up to the line that says ready, which comes a moment after it is."""
+    deadline = time.monotonic() + _READY_LINE_S
+    while True:
+        found = phases(log.read_text()[began:])
+        if (found and found[-1][1] == "ready") or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
 
 
 def phases(log: str) -> Phases:
