@@ -1,0 +1,1 @@
+"""Parts of the configuration, each with its bounds; `actors.settings` puts them together."""
