@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -220,6 +221,7 @@ def main(
 ) -> int:
     """Runs one benchmark and answers its exit code: 1 only for an unmet goal under ``--check``."""
     options = Options.parse(name, about or "", argv)
+    end_cleanly()
     before = machine()
     report = asyncio.run(run(options))
     if options.json is not None:
@@ -230,6 +232,11 @@ def main(
     console.print(headline(before), highlight=False, markup=False, soft_wrap=True)
     render(report, console)
     return int(options.check and not all(goal.met for goal in report.goals))
+
+
+def end_cleanly() -> None:
+    """Has SIGTERM end this process as Ctrl-C does: what it started is ended, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _cpu_model() -> str:

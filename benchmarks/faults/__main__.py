@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -21,7 +20,7 @@ from benchmarks.faults import run as events_run
 from benchmarks.faults.availability import report as availability_report
 from benchmarks.faults.availability import rows
 from benchmarks.faults.plan import MEMBER, PARTS, TARGETS, parts, strikes
-from benchmarks.frame import Options, Report, document, headline, machine, render
+from benchmarks.frame import Options, Report, document, end_cleanly, headline, machine, render
 from benchmarks.local_stack import started
 from cluster.state import Stack
 
@@ -34,7 +33,7 @@ Played = tuple[Report, dict[str, Any]]
 def main(argv: Sequence[str] | None = None) -> int:
     """Plays one run; 1 when anything was lost, doubled or out of order, or a goal is unmet."""
     options = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and end the stack
+    end_cleanly()
     before, say = machine(), _clock()
     folder = _folder()
     say(f"starting a stack in {folder}")
