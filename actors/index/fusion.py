@@ -46,7 +46,8 @@ def dense_share(scores: Scores) -> Scores:
     low, high = float(scores[known].min()), float(scores[known].max())
     spread = high - low
     shares = (scores - low) / spread if spread > 0 else np.ones_like(scores)
-    shares[~known] = float(np.median(shares[known]))
+    if not known.all():
+        shares[~known] = float(np.median(shares[known]))
     return shares.astype(np.float32)
 
 
