@@ -208,7 +208,7 @@ class FiltersIn(Strict):
 
 
 class _Positioned(Strict):
-    filters: FiltersIn = FiltersIn()
+    filters: FiltersIn = Field(default_factory=FiltersIn)
     min_position: str | None = Field(default=None, pattern=_POSITION)
 
     def _at_least(self, header: Position | None) -> Position | None:
@@ -310,7 +310,7 @@ class FeedbackIn(Strict):
     query: Words = Field(max_length=4_096)
     document: Reference
     relevant: Annotated[bool, Field(strict=True)]
-    filters: FiltersIn = FiltersIn()
+    filters: FiltersIn = Field(default_factory=FiltersIn)
 
     model_config = ConfigDict(
         json_schema_extra=example(

@@ -125,9 +125,9 @@ class DeliveryIn(Strict):
 class SubscriptionIn(Strict):
     """What a guild wants to hear, and how. ``begin`` counts only when it is made."""
 
-    filter: FilterIn = FilterIn()
+    filter: FilterIn = Field(default_factory=FilterIn)
     sink: _SinkIn
-    delivery: DeliveryIn = DeliveryIn()
+    delivery: DeliveryIn = Field(default_factory=DeliveryIn)
     begin: Place = "end"
 
     model_config = ConfigDict(
