@@ -124,6 +124,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # `Edge` does all three
         lifespan=lifespan,
         exception_handlers={
             Problem: _problem,
