@@ -227,12 +227,14 @@ class Finder:
 
     async def _hits(self, query: Search, given: Meaning | None = None) -> SearchHits:
         guild_id, dense_alone = query.context.caller.guild_id, query.mode is SearchMode.DENSE
-        meaning, left = await together(
-            self._meaning(query, given, self._library.model(guild_id)),
-            self._one.brought_up(
-                guild_id, query.min_position, dense=query.dense_too, wait_s=query.wait_s
-            ),
+        bringing_up = self._one.brought_up(
+            guild_id, query.min_position, dense=query.dense_too, wait_s=query.wait_s
         )
+        if given is not None or query.mode is SearchMode.LEXICAL:  # no need of the embedder
+            meaning, left = given, await bringing_up
+        else:
+            model = self._library.model(guild_id)
+            meaning, left = await together(self._meaning(query, None, model), bringing_up)
         selection = selection_of(query.filters, left.source_ids)
         position = self._library.position
         findings, pending = await self._library.ask(

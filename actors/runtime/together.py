@@ -21,7 +21,8 @@ async def together(*works: Awaitable[Any]) -> tuple[Any, ...]:
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         return tuple(await asyncio.gather(*tasks))
-    finally:
+    except BaseException:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        raise
