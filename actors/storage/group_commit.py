@@ -46,7 +46,9 @@ class GroupCommit(Generic[ItemT, DoneT]):
     """Queues requests by guild and commits what waits together.
 
     There are no timers: a lone request is committed at once, and groups form of what arrives while
-    a commit is under way. A request is never divided, so it is written whole or not at all.
+    a commit is under way. A commit costs about the same whatever it holds, so a guild has another
+    one beside it only when that would be full. A request is never divided, so it is written whole
+    or not at all.
     """
 
     def __init__(self, write: Write[ItemT, DoneT], limits: GroupLimits) -> None:
@@ -54,6 +56,7 @@ class GroupCommit(Generic[ItemT, DoneT]):
         self._limits = limits
         self._queues: dict[GuildId, deque[_Request[ItemT, DoneT]]] = {}
         self._writers: set[asyncio.Task[None]] = set()
+        self._writing: list[GuildId] = []
         self.waiting = 0
         self.waiting_bytes = 0
         self.groups = 0
@@ -87,19 +90,31 @@ class GroupCommit(Generic[ItemT, DoneT]):
         self.waiting += len(items)
         self.waiting_bytes += size_bytes
         self._queues.setdefault(guild_id, deque()).append(request)
-        if len(self._writers) < self._limits.in_flight:
+        if len(self._writers) < self._limits.in_flight and self._is_due(guild_id):
             # A context of its own: the deadline of one caller must not bound the others.
             task = asyncio.create_task(self._write_waiting(), context=Context())
             self._writers.add(task)
             task.add_done_callback(self._writers.discard)
         return request.done
 
+    def _is_due(self, guild_id: GuildId) -> bool:
+        """Whether what waits for the guild need not wait for the end of a commit."""
+        return (
+            guild_id not in self._writing
+            or self.waiting >= self._limits.items
+            or self.waiting_bytes >= self._limits.size_bytes
+        )
+
     async def _write_waiting(self) -> None:
         while self._queues:
             guild_id, group = self._next_group()
             if group:
                 self.groups += 1
-                await self._write_group(guild_id, group)
+                self._writing.append(guild_id)
+                try:
+                    await self._write_group(guild_id, group)
+                finally:
+                    self._writing.remove(guild_id)
 
     def _next_group(self) -> "tuple[GuildId, list[_Request[ItemT, DoneT]]]":
         """What waits for the guild whose turn it is, up to the bounds; guilds take turns."""

@@ -79,6 +79,55 @@ async def test_what_arrives_during_a_commit_shares_the_next_one() -> None:
     assert log.groups == [(ONE, ["a"]), (ONE, ["b", "c", "d", "e"])]
 
 
+async def test_a_guild_has_a_second_commit_only_when_it_would_be_full() -> None:
+    log = Log()
+    groups = grouping(log, groups_in_flight=2, group_events=3)
+    waits = [adding(groups, "a")]
+    await begun()
+
+    waits += [adding(groups, "b"), adding(groups, "c")]
+    await begun()
+    few = log.under_way
+    waits.append(adding(groups, "d"))
+    await begun()
+    enough = log.under_way
+    log.gate.set()
+    await asyncio.gather(*waits)
+
+    assert (few, enough) == (1, 2)
+    assert [items for _, items in log.groups] == [["a"], ["b", "c", "d"]]
+
+
+async def test_what_is_as_large_as_a_group_is_full_too() -> None:
+    log = Log()
+    groups = grouping(log, groups_in_flight=2, group_bytes=2048)
+    waits = [adding(groups, "a")]
+    await begun()
+
+    waits.append(adding(groups, "b", size_bytes=2048))
+    await begun()
+    under_way = log.under_way
+    log.gate.set()
+    await asyncio.gather(*waits)
+
+    assert under_way == 2
+
+
+async def test_no_guild_waits_for_another_ones_commit() -> None:
+    log = Log()
+    groups = grouping(log, groups_in_flight=2)
+    waits = [adding(groups, "a")]
+    await begun()
+
+    waits.append(adding(groups, "b", guild_id=OTHER))
+    await begun()
+    under_way = log.under_way
+    log.gate.set()
+    await asyncio.gather(*waits)
+
+    assert under_way == 2
+
+
 async def test_no_more_commits_run_at_a_time_than_allowed() -> None:
     log = Log()
     groups = grouping(log, groups_in_flight=2, group_events=1)
