@@ -112,9 +112,9 @@ _UNFIT_BYTES = (b"\xbf\xbe", b"\xbf\xbf", b"\xef\xb7")
 
 def _may_hold_unfit(body: bytes) -> bool:
     """Whether it is worth looking; a bare NUL is no JSON, so that one can only be escaped."""
-    return any(one in body for one in _UNFIT_BYTES) or (
-        b"\\u" in body and _UNFIT_ESCAPED.search(body) is not None
-    )
+    if not body.isascii() and any(one in body for one in _UNFIT_BYTES):
+        return True
+    return b"\\u" in body and _UNFIT_ESCAPED.search(body) is not None
 
 
 def _holds_unfit(value: Any) -> bool:
