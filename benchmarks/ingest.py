@@ -1,7 +1,8 @@
 """How many documents with vectors a second are kept, and can be found: ours, over HTTP with auth.
 
 Documents of about 500 characters, each with a vector of 384 numbers as base64. Durable: the last
-answer is there. Searchable: a search that asks for the last write's position is answered.
+answer is there. Searchable: a search that asks for the last write's position is answered. The
+clients write and read bare HTTP: they share the machine, and shall cost next to nothing.
 
 batch N, c C    N documents in a request, C clients, each with one request at a time
 numbers         the same with vectors as JSON numbers
@@ -12,11 +13,12 @@ bare            the limit: the same rows in the same tables, asyncpg, one statem
 
 import asyncio
 import base64
+import re
 import secrets
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -30,6 +32,7 @@ import psutil
 
 from actors.embedding.identity import SHIPPED
 from benchmarks.frame import Contender, Goal, Measurement, Options, Report, interleave, main
+from benchmarks.load.client import connected
 from benchmarks.local_stack import started
 from cluster.api import API, SignIn, with_password
 from cluster.state import Stack
@@ -44,6 +47,9 @@ user volume wait write zone
 """
 _PATIENCE_S = 120.0
 _TIMEOUT_S = 60.0
+_RECONNECTS = 5  # of one client; a repeat has the key of the first attempt
+_POSITION = re.compile(rb"\r\nguild-position: *([0-9-]+)\r\n", re.IGNORECASE)
+"""What every write is answered with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,26 +108,42 @@ class Guild:
         """Sends ``count`` documents; fails where one is not stored."""
         granted = (await self._sign_in(self._client)).raise_for_status().json()
         self._client.headers["Authorization"] = f"Bearer {granted['access_token']}"
-        bodies = iter(_bodies(shape, documents.take(count)))
         path = _DOCUMENTS if shape.batch == 1 else f"{_DOCUMENTS}:batch"
+        bodies = _bodies(shape, documents.take(count))
+        requests = iter([self._request(path, body) for body in bodies])
         positions: list[str] = []
         begun = time.perf_counter()
-        await asyncio.gather(*(self._send(path, bodies, positions) for _ in range(shape.clients)))
+        await asyncio.gather(*(self._send(requests, positions) for _ in range(shape.clients)))
         durable = time.perf_counter() - begun
         for position in dict.fromkeys(sorted(positions, key=_order)[-1:]):
             await self._found(position)
         searchable = time.perf_counter() - begun
         return {"durable_per_s": count / durable, "searchable_per_s": count / searchable}
 
-    async def _send(self, path: str, bodies: Iterator[bytes], positions: list[str]) -> None:
-        for body in bodies:
-            reply = await self._client.post(
-                path, content=body, headers={"Idempotency-Key": secrets.token_hex(16)}
-            )
-            told = reply.json()
-            if not reply.is_success or told.get("failed"):
-                raise RuntimeError(f"{path} answered {reply.status_code}: {reply.text[:500]}")
-            positions.append(reply.headers["Guild-Position"])
+    def _request(self, path: str, body: bytes) -> bytes:
+        """As it goes over the wire."""
+        head = (
+            f"POST {path} HTTP/1.1",
+            f"Host: {self._client.base_url.netloc.decode()}",
+            f"Authorization: {self._client.headers['Authorization']}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            f"Idempotency-Key: {secrets.token_hex(16)}",
+        )
+        return "\r\n".join((*head, "", "")).encode() + body
+
+    async def _send(self, requests: Iterator[bytes], positions: list[str]) -> None:
+        url = self._client.base_url
+        request = next(requests, None)
+        for _ in range(_RECONNECTS):
+            with suppress(ConnectionError):  # a kept connection may be closed any time
+                async with connected(url.host, url.port or 80) as ask:
+                    while request is not None:
+                        async with asyncio.timeout(_TIMEOUT_S):
+                            positions.append(_stored(await ask(request)))
+                        request = next(requests, None)
+                return
+        raise RuntimeError(f"no connection lasted, {_RECONNECTS} times")
 
     async def _found(self, position: str) -> None:
         until = time.perf_counter() + _PATIENCE_S
@@ -231,6 +253,15 @@ async def run(options: Options) -> Report:
             "model": SHIPPED.model_id,
         },
     )
+
+
+def _stored(reply: bytes) -> str:
+    """The position of the write; fails where something is not stored."""
+    head, _, body = reply.partition(b"\r\n\r\n")
+    position = _POSITION.search(head + b"\r\n")
+    if position is None or orjson.loads(body).get("failed"):
+        raise RuntimeError(f"a request was answered by {reply[:500]!r}")
+    return position[1].decode()
 
 
 Measure = Callable[[Shape, Documents, int], Any]

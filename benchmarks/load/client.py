@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -47,6 +48,7 @@ class Connection(asyncio.Protocol):
         self.due = 0.0
         self.slow = False
         self.busy = False
+        self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the transport."""
@@ -72,6 +74,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """A request under way has failed."""
+        self.lost = True
         if self.busy:
             self.busy = False
             self._done(self, False)
@@ -80,6 +83,40 @@ class Connection(asyncio.Protocol):
         """Closes at once."""
         if self._transport is not None:
             self._transport.abort()
+
+
+@asynccontextmanager
+async def connected(host: str, port: int) -> AsyncIterator[Callable[[bytes], Awaitable[bytes]]]:
+    """A connection of whoever waits for each reply: a request in, its whole reply out.
+
+    Raises:
+        ConnectionError: it was closed instead of a reply.
+    """
+    loop = asyncio.get_running_loop()
+    waiting: list[asyncio.Future[bytes]] = []
+
+    def done(connection: Connection, good: bool) -> None:
+        answer = waiting.pop()
+        if answer.done():
+            return  # nobody waits any more
+        if connection.reply:
+            answer.set_result(connection.reply)
+        else:
+            answer.set_exception(ConnectionError("the connection was closed"))
+
+    async def ask(request: bytes) -> bytes:
+        if connection.lost:
+            raise ConnectionError("the connection was closed")
+        waiting.append(loop.create_future())
+        connection.reply = b""
+        connection.send(request, due=loop.time())
+        return await waiting[-1]
+
+    _, connection = await loop.create_connection(lambda: Connection(done), host, port)
+    try:
+        yield ask
+    finally:
+        connection.close()
 
 
 def reply_end(buffer: bytes) -> int | None:
