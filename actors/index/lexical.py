@@ -48,6 +48,9 @@ class LexicalLeg:
         self._index = tantivy.Index(self._schema)
         self._analyzer = terms.analyzer()
         self._index.register_tokenizer(_ANALYZER, self._analyzer)
+        # By default a thread of its own reloads after each commit, too; the two wait for one lock,
+        # which is polled every 100 ms.
+        self._index.config_reader("manual")
         self._writer: tantivy.IndexWriter | None = None
         self._searcher = self._index.searcher()
 
