@@ -42,8 +42,8 @@ class LexicalLeg:
         builder.add_float_field("changed_at", fast=True)
         for name in FIELDS:
             builder.add_text_field(name, tokenizer_name=_ANALYZER, index_option="freq")
-        for name in ("source", "type", "kind", "status", "access", "tag"):
-            builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+        # One field: a commit makes a dictionary of each, and that costs though it be empty.
+        builder.add_text_field("marks", tokenizer_name="raw", index_option="basic")
         self._schema = builder.build()
         self._index = tantivy.Index(self._schema)
         self._analyzer = terms.analyzer()
@@ -57,6 +57,7 @@ class LexicalLeg:
     def add(self, source: Source, passages: Sequence[Passage], slots: Sequence[int]) -> None:
         """Adds the passages of one source under their slots."""
         title = terms.expand("\n".join([source.title, *source.names]))
+        marks = _marks_of(source)
         writer = self._open()
         for passage, slot in zip(passages, slots, strict=True):
             document = tantivy.Document()
@@ -64,19 +65,14 @@ class LexicalLeg:
             document.add_text("title", title)
             text = terms.expand(f"{passage.heading}\n{passage.text}")
             document.add_text("text", f"{title}\n{text}")
-            document.add_text("source", source.source_id)
-            document.add_text("type", source.type)
-            document.add_text("kind", source.kind)
-            document.add_text("status", source.status)
-            document.add_text("access", source.access)
             document.add_float("changed_at", source.changed_at)
-            for tag in source.tags:
-                document.add_text("tag", tag)
+            for mark in marks:
+                document.add_text("marks", mark)
             writer.add_document(document)
 
     def remove(self, source_id: str) -> None:
         """Removes every passage of a source."""
-        self._open().delete_documents_by_term("source", source_id)
+        self._open().delete_documents_by_term("marks", _mark("source", source_id))
 
     def commit(self) -> None:
         """Makes the changes visible to the next search; those that cannot be made so are lost."""
@@ -134,7 +130,7 @@ class LexicalLeg:
             "access": selection.access,
         }
         clauses = [
-            (Occur.Must, self._silent(field, values)) for field, values in any_of.items() if values
+            (Occur.Must, self._silent(name, values)) for name, values in any_of.items() if values
         ]
         clauses += [(Occur.Must, self._silent("tag", {tag})) for tag in selection.tags]
         if selection.exclude:
@@ -154,12 +150,30 @@ class LexicalLeg:
         )
         return Query.const_score_query(within, 0.0)
 
-    def _silent(self, field: str, values: Iterable[str]) -> Query:
+    def _silent(self, name: str, values: Iterable[str]) -> Query:
         """Any of these values, without a say in the score."""
-        found = Query.term_set_query(self._schema, field, sorted(values))
+        wanted = sorted(_mark(name, value) for value in values)
+        found = Query.term_set_query(self._schema, "marks", wanted)
         return Query.const_score_query(found, 0.0)
 
     def _open(self) -> tantivy.IndexWriter:
         if self._writer is None:
             self._writer = self._index.writer(_WRITER_BYTES, 1)
         return self._writer
+
+
+def _marks_of(source: Source) -> list[str]:
+    """What a selection may ask for."""
+    one_each = {
+        "source": source.source_id,
+        "type": source.type,
+        "kind": source.kind,
+        "status": source.status,
+        "access": source.access,
+    }
+    marks = [_mark(name, value) for name, value in one_each.items()]
+    return [*marks, *(_mark("tag", tag) for tag in source.tags)]
+
+
+def _mark(name: str, value: str) -> str:
+    return f"{name}:{value}"
