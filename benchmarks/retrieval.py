@@ -29,6 +29,7 @@ from actors.runtime.message import Caller, Context, GuildId
 from actors.settings import IndexSettings, JobSettings
 from benchmarks import runbooks
 from benchmarks.frame import Goal, Options, Report, Summary, main
+from benchmarks.progress import Step, shown
 from benchmarks.runbooks import Vectors
 from cluster.jobs import measures
 from cluster.jobs.beir import Dataset, relevant
@@ -60,14 +61,15 @@ class Collection:
     relevant: Sequence[Mapping[str, int]]
 
 
-def beir(folder: Path, vectors: Vectors) -> Collection:
+def beir(folder: Path, vectors: Vectors, step: Step) -> Collection:
     """A set of BEIR's form: corpus.jsonl, queries.jsonl, qrels/*.tsv."""
+    step.begin(f"{folder.name}, documents")
     index = GuildIndex(
         SHIPPED.dimension, candidates=_SETTINGS.candidates, fold_rows=_SETTINGS.fold_rows
     )
     now = clock.now()
     dataset = Dataset(folder, max_line_bytes=_MAX_LINE_BYTES)
-    for document in dataset.corpus():
+    for document in step.counted(dataset.corpus()):
         if not (document.title.strip() or document.text.strip()):
             continue
         command = StoreDocument(
@@ -89,8 +91,9 @@ def beir(folder: Path, vectors: Vectors) -> Collection:
     )
 
 
-def rules(folder: Path, vectors: Vectors) -> Collection:
+def rules(folder: Path, vectors: Vectors, step: Step) -> Collection:
     """The runbooks and the alerting rules, with every alert's name removed from both."""
+    step.begin("runbooks, rules")
     hide = runbooks.names_hidden(folder)
     cases = runbooks.rules(folder, hide)
     asked = [evidence.question(case.query, _SETTINGS.max_query_chars) for case in cases]
@@ -115,16 +118,18 @@ def ranked(index: GuildIndex, leg: str, words: str, vector: Vector) -> tuple[lis
     return list(found)[:_DEPTH], findings.dense_weight
 
 
-def measure(collection: Collection, vectors: Vectors) -> dict[str, dict[str, float]]:
+def measure(collection: Collection, vectors: Vectors, step: Step) -> dict[str, dict[str, float]]:
     """Each leg's figures."""
+    step.begin(f"{collection.name}, meanings of questions", len(collection.questions))
     asked = list(zip(collection.questions, collection.relevant, strict=True))
     meanings = vectors.of([meaning for (_, meaning), _ in asked])
     judged = {str(number): grades for number, (_, grades) in enumerate(asked)}
     figures: dict[str, dict[str, float]] = {}
     for leg in LEGS:
+        step.begin(f"{collection.name}, questions, {leg}", len(asked))
         rows = [
             ranked(collection.index, leg, words, vector)
-            for ((words, _), _), vector in zip(asked, meanings, strict=True)
+            for ((words, _), _), vector in step.counted(zip(asked, meanings, strict=True))
         ]
         means = measures.measure(judged, {str(at): found for at, (found, _) in enumerate(rows)})
         figures[leg] = {
@@ -159,9 +164,9 @@ def goals(
     yield Goal(name="mean_over_legs", measured=fmean(margins) if margins else None, at_least=0)
 
 
-def loaders(data: Path) -> list[Callable[[Vectors], Collection]]:
+def loaders(data: Path) -> list[Callable[[Vectors, Step], Collection]]:
     """One for each collection that is present."""
-    found: list[Callable[[Vectors], Collection]] = [
+    found: list[Callable[[Vectors, Step], Collection]] = [
         partial(beir, corpus.parent) for corpus in sorted(data.glob("retrieval/*/corpus.jsonl"))
     ]
     if (data / "runbooks" / "alerts.jsonl").exists():
@@ -174,11 +179,13 @@ async def run(data: Path, options: Options) -> Report:
     vectors = Vectors(Path.home() / ".cache" / "elders-guild")
     found: dict[str, dict[str, dict[str, float]]] = {}
     sizes: dict[str, int] = {}
-    for load in loaders(data)[-1:] if options.quick else loaders(data):
-        collection = load(vectors)
-        found[collection.name] = measure(collection, vectors)
-        sizes[collection.name] = collection.index.passages
-        vectors.save()
+    step = Step("starting")
+    with shown(lambda: step):
+        for load in loaders(data)[-1:] if options.quick else loaders(data):
+            collection = load(vectors, step)
+            found[collection.name] = measure(collection, vectors, step)
+            sizes[collection.name] = collection.index.passages
+            vectors.save()
     return Report(
         results={
             f"{name} {leg}": {metric: Summary.of([value]) for metric, value in metrics.items()}

@@ -1,6 +1,7 @@
 """One size, measured in a process of its own: `python -m benchmarks.index_growth.stage`.
 
-Reads one JSON object (data, real, documents, queries) and prints one with the figures.
+Reads one JSON object (data, real, documents, queries) and prints one with the figures. How far it
+is stands on standard error.
 """
 
 import re
@@ -14,7 +15,8 @@ import orjson
 from actors.index.guild import Findings, GuildIndex
 from actors.index.passage import Passage, Selection, Source
 from benchmarks.frame import percentile
-from benchmarks.index_growth.grown import Block, Nearest, blocks
+from benchmarks.index_growth.grown import BLOCK, Block, Nearest, blocks
+from benchmarks.progress import Step, shown
 from benchmarks.search_peers import TOP, exact
 from benchmarks.vectors.kept import Sentences, load
 from benchmarks.vectors.model import DIMENSION
@@ -24,7 +26,9 @@ _WARM = 20
 _STATUS = re.compile(r"^(RssAnon|VmHWM):\s+(\d+) kB$", re.MULTILINE)
 
 
-def measure(real: Sentences, documents: int, queries: int) -> dict[str, dict[str, float]]:
+def measure(
+    real: Sentences, documents: int, queries: int, step: Step
+) -> dict[str, dict[str, float]]:
     """Builds the index from nothing, then searches it from one thread; figures by kind.
 
     Memory is what the process has more than before, without files that are only mapped. Brute
@@ -35,7 +39,8 @@ def measure(real: Sentences, documents: int, queries: int) -> dict[str, dict[str
     before = memory_mib()["RssAnon"]
     index = GuildIndex(DIMENSION)
     spent = 0.0
-    for block in blocks(real, documents):
+    step.begin(f"{documents} documents, thousands indexed", -(-documents // BLOCK))
+    for block in step.counted(blocks(real, documents)):
         begun = time.perf_counter()
         _add(index, block)
         spent += time.perf_counter() - begun
@@ -44,10 +49,11 @@ def measure(real: Sentences, documents: int, queries: int) -> dict[str, dict[str
             tagged.show(block.begin + row, block.vectors[row : row + 1])
     used = memory_mib()["RssAnon"] - before
     everything, selected = Selection(), Selection(tags=frozenset({_TAG}))
+    step.begin(f"{documents} documents, searches", 3 * queries)
     searches = {
-        "dense": _asked(real, queries, _search(index, everything, lexical=False), nearest),
-        "hundredth": _asked(real, queries, _search(index, selected, lexical=False), tagged),
-        "hybrid": _asked(real, queries, _search(index, everything, lexical=True), None),
+        "dense": _asked(real, queries, _search(index, everything, lexical=False), nearest, step),
+        "hundredth": _asked(real, queries, _search(index, selected, lexical=False), tagged, step),
+        "hybrid": _asked(real, queries, _search(index, everything, lexical=True), None, step),
     }
     whole = {
         "build_s": spent,
@@ -76,11 +82,13 @@ def _search(index: GuildIndex, selection: Selection, *, lexical: bool) -> Ask:
     return ask
 
 
-def _asked(real: Sentences, queries: int, ask: Ask, right: Nearest | None) -> dict[str, float]:
+def _asked(
+    real: Sentences, queries: int, ask: Ask, right: Nearest | None, step: Step
+) -> dict[str, float]:
     for row in range(min(_WARM, queries)):
         ask(real, row)
     waits, rows = [], []
-    for row in range(queries):
+    for row in step.counted(range(queries)):
         begun = time.perf_counter()
         findings = ask(real, row)
         waits.append((time.perf_counter() - begun) * 1000)
@@ -115,8 +123,10 @@ def _add(index: GuildIndex, block: Block) -> None:
 def main() -> int:
     """Measures what standard input describes and prints the figures."""
     told = orjson.loads(sys.stdin.buffer.read())
-    real = load(Path(told["data"]), min(told["documents"], told["real"]))
-    found = measure(real, told["documents"], told["queries"])
+    step = Step(f"{told['documents']} documents, reading sentences")
+    with shown(lambda: step):
+        real = load(Path(told["data"]), min(told["documents"], told["real"]))
+        found = measure(real, told["documents"], told["queries"], step)
     sys.stdout.buffer.write(orjson.dumps(found) + b"\n")
     return 0
 

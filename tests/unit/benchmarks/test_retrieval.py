@@ -8,6 +8,7 @@ import numpy as np
 from actors.embedding.identity import SHIPPED
 from actors.index.passage import Vector
 from benchmarks import retrieval
+from benchmarks.progress import Step
 from benchmarks.runbooks import Vectors
 from tests.fixtures.labelled import write_parts
 
@@ -32,10 +33,10 @@ def collection(folder: Path) -> Path:
 
 
 def test_a_collection_is_measured_by_its_judged_questions(tmp_path: Path) -> None:
-    vectors = OneDirection(tmp_path)
+    vectors, step = OneDirection(tmp_path), Step("starting")
 
-    read = retrieval.beir(collection(tmp_path / "small"), vectors)
-    figures = retrieval.measure(read, vectors)
+    read = retrieval.beir(collection(tmp_path / "small"), vectors, step)
+    figures = retrieval.measure(read, vectors, step)
 
     assert read.relevant == [{"slow": 2, "queue": 1}]
     assert len(read.index) == 3
