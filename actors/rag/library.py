@@ -30,6 +30,7 @@ from actors.rag.placement import Layout, ShardKey
 from actors.rag.rebuilding import Rebuilding
 from actors.rag.snapshots import Snapshots
 from actors.rag.store import Loaded, RagStore
+from actors.rag.tail_pace import TailPace
 from actors.runtime.message import GuildId, Position
 from actors.settings import IndexSettings
 from actors.storage.frontier import Frontier
@@ -108,8 +109,7 @@ class Library:
         )
         self._out_of_turn = OutOfTurn(log, self._apply, settings)
         self._passed_over: set[GuildId] = set()
-        self._waiting = 0
-        self._hurry = asyncio.Event()
+        self._pace = TailPace(settings)
         self._level_at = time.monotonic()
 
     @property
@@ -350,16 +350,20 @@ class Library:
     async def follow(self) -> None:
         """Keeps up with the log, for ever. A failed read is tried again after the pause."""
         while True:
+            failed = behind = False
+            self._pace.looks()
             try:
                 behind = await self.catch_up()
             except ElderGuildError as error:
                 _log.warning("tail_waits", code=error.code)
-                behind = False
+                failed = True
             except Exception:  # a bug: said aloud, and the index says where it stands
                 _log.exception("tail_failed")
-                behind = False
+                failed = True
+            if failed:
+                await asyncio.sleep(self._settings.tail_hurry_s)  # however many come meanwhile
             if not behind:
-                await self._pause()
+                await self._pace.pause()
 
     async def catch_up(self) -> bool:
         """Applies the next batch of events; whether there may be more.
@@ -384,6 +388,7 @@ class Library:
                 self._ahead.projected(reached)
         await self._advance(page.frontier)
         if by_guild:
+            self._pace.found()
             self._measure()
         self._note_lag(len(page.events), page.full)
         return page.full
@@ -448,15 +453,12 @@ class Library:
     async def _waited(self, done: Callable[[], bool], patience_s: float) -> bool:
         if done():
             return True
-        self._waiting += 1
-        self._hurry.set()
         try:
-            async with asyncio.timeout(patience_s), self._advanced:
-                await self._advanced.wait_for(done)
+            with self._pace.hurried():
+                async with asyncio.timeout(patience_s), self._advanced:
+                    await self._advanced.wait_for(done)
         except TimeoutError:
             return False
-        finally:
-            self._waiting -= 1
         return True
 
     async def _apply(self, guild_id: GuildId, batch: Sequence[StoredEvent]) -> None:
@@ -509,15 +511,3 @@ class Library:
         async with self._advanced:
             self._frontier = frontier
             self._advanced.notify_all()
-
-    async def _pause(self) -> None:
-        """Between two looks at the log; short while somebody waits for it."""
-        if self._waiting:
-            await asyncio.sleep(self._settings.tail_hurry_s)
-            return
-        self._hurry.clear()
-        try:
-            async with asyncio.timeout(self._settings.tail_poll_s):
-                await self._hurry.wait()
-        except TimeoutError:
-            return
