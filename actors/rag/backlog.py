@@ -52,7 +52,8 @@ class Backlog:
                 _log.exception("backlog_failed")
                 worked = False
             if not worked:
-                await asyncio.sleep(self._settings.embed_poll_s)
+                await asyncio.sleep(self._settings.tail_hurry_s)  # however many searches wait
+                await self._library.vectors_wanted(self._settings.embed_poll_s)
 
     async def round(self) -> bool:
         """Gives every guild that waits a bounded number of turns; whether any did something."""

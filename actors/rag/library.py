@@ -110,6 +110,7 @@ class Library:
         self._out_of_turn = OutOfTurn(log, self._apply, settings)
         self._passed_over: set[GuildId] = set()
         self._pace = TailPace(settings)
+        self._vectors_wanted = asyncio.Event()
         self._level_at = time.monotonic()
 
     @property
@@ -251,8 +252,14 @@ class Library:
         if wanted is None:
             return
         patience_s = self._settings.position_wait_s if timeout_s is None else timeout_s
-        if await self._waited(lambda: self._has(guild_id, wanted, dense), patience_s):
-            return
+        until = time.monotonic() + patience_s
+        if await self._waited(lambda: self._has(guild_id, wanted, dense=False), patience_s):
+            if not dense:
+                return
+            self._vectors_wanted.set()
+            left_s = until - time.monotonic()
+            if await self._waited(lambda: self._has(guild_id, wanted, dense=True), left_s):
+                return
         tail = self._frontier
         if tail is not None and not self._covers(guild_id, wanted):
             await self._out_of_turn.read(guild_id, tail, wanted)
@@ -260,6 +267,13 @@ class Library:
                 return
         reached = self.dense_position(guild_id) if dense else self.position
         raise StaleIndex(str(wanted), str(reached))
+
+    async def vectors_wanted(self, timeout_s: float) -> None:
+        """Returns when a search has begun to wait for vectors, at the latest after the timeout."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._vectors_wanted.wait()
+        self._vectors_wanted.clear()
 
     async def load(self) -> None:
         """Makes every guild's index, from its snapshot or from the rows.

@@ -220,6 +220,27 @@ async def test_an_embedder_that_goes_away_meanwhile_has_refused_nothing_more(
     assert len(again) == 8 - 1 - await embedded(library)
 
 
+async def test_a_search_that_waits_for_vectors_has_them_made_at_once(
+    embedder: BusyEmbedder, store: RefusingStore
+) -> None:
+    settings = IndexSettings(embed_poll_s=1e6, tail_hurry_s=1e-4, max_position_wait_s=5)
+    library = Library(store, store.log, settings)
+    await library.load()
+    finder = Finder(store, library, embedder, settings)
+    pool = LocalPool(RagSage(store, finder, settings).handlers())
+    works = [Backlog(store, library, embedder, settings).run(), library.follow()]
+    running = [asyncio.create_task(work) for work in works]
+    await library.vectors_wanted(0.0)  # both have found nothing to do
+    await pool.ask(store_document("# A page\n\nWhat to do."))
+
+    await library.reach(GUILD, store.log.events[-1].position, dense=True, timeout_s=5)
+
+    assert await library.waiting(GUILD) == 0
+    for task in running:
+        task.cancel()
+    await library.close()
+
+
 @given(
     waiting=st.dictionaries(GUILDS, st.integers(0, 100)),
     claim=st.integers(1, 20),
