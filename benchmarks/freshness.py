@@ -3,14 +3,16 @@
 Pairs of a write and, with its Guild-Position, searches at once: several for each, because the pool
 has two members, and they go to both. A fifth of the pairs asks for the meaning as well. Then
 deletions, each followed by searches at once, and at the end by one for every deleted document.
-All of it by a crowd, twice: quietly, and while a member of the pool is killed at once and every few
-seconds. Before that by one client, whose searches wait for the index alone: a crowd on few cores
-waits for these as well, which its searches that name no position show.
+All of it by a crowd, twice: quietly, and while a member of the pool is killed at once and then
+every few seconds, as soon as all of them answer again. Before that by one client, whose
+searches wait for the index alone: a crowd on few cores waits for these as well, which its searches
+that name no position show.
 
 pairs        documents that were written and looked for
 killed       members of the pool whose process was gone after it
 stale        answers that do not hold what they were asked to know
 resurrected  answers that hold what was deleted before they were asked
+admitted     those of them that say that they may be stale
 ms           from the answer to the write to the answer of the search that holds it
 bare_ms      of the search for what was deleted, which waits for no position
 s            that the phase took
@@ -22,7 +24,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
@@ -42,6 +44,8 @@ CLIENTS = 8
 SEARCHES = 3  # of each write and each deletion, at once
 KILL_EVERY_S = 5.0
 _GONE_WITHIN_S = 10.0
+_ANSWER_WITHIN_S = 60.0
+_LOOK_S = 0.2
 _DENSE_EVERY = 5  # pairs
 _DENSE_WAIT_MS = 10_000
 _NOTE_WORDS = 12
@@ -142,6 +146,7 @@ class Seen:
     pairs: int = 0
     stale: int = 0
     resurrected: int = 0
+    admitted: int = 0
     repeated: int = 0
     killed: int = 0
     lexical_ms: list[float] = field(default_factory=list)
@@ -158,6 +163,7 @@ class Seen:
             "stale": self.stale,
             "deleted": len(self.deleted),
             "resurrected": self.resurrected,
+            "admitted": self.admitted,
             "killed": self.killed,
             "repeated": self.repeated,
             "lexical_ms_p50": percentile(self.lexical_ms, 0.5),
@@ -170,7 +176,8 @@ class Seen:
         }
 
     def __str__(self) -> str:
-        return f"stale {self.stale}, resurrected {self.resurrected}, killed {self.killed}"
+        back = f"resurrected {self.resurrected} ({self.admitted} admitted)"
+        return f"stale {self.stale}, {back}, killed {self.killed}"
 
 
 class Client:
@@ -208,9 +215,11 @@ class Client:
     async def ghost(self, document_id: str, word: str) -> None:
         """Looks for what was deleted."""
         begun = time.perf_counter()
-        hits = await self._search({"query": word, "mode": "lexical", "top_k": 5})
+        found = await self._search({"query": word, "mode": "lexical", "top_k": 5})
         self._seen.bare_ms.append((time.perf_counter() - begun) * 1_000)
-        self._seen.resurrected += any(hit["id"] == document_id for hit in hits)
+        if any(hit["id"] == document_id for hit in found["hits"]):
+            self._seen.resurrected += 1
+            self._seen.admitted += found["stale"]
 
     async def _look(
         self, text: str, document_id: str, position: str | None, dense: bool, begun: float
@@ -220,16 +229,15 @@ class Client:
             consistency |= {"legs": ["dense"], "timeout_ms": _DENSE_WAIT_MS}
         mode = "dense" if dense else "lexical"
         body: Json = {"query": text, "mode": mode, "top_k": 5, "consistency": consistency}
-        hits = await self._search(body)
+        hits = (await self._search(body))["hits"]
         took = (time.perf_counter() - begun) * 1_000
         self._seen.stale += all(hit["id"] != document_id for hit in hits)
         (self._seen.dense_ms if dense else self._seen.lexical_ms).append(took)
 
-    async def _search(self, body: Json) -> Sequence[Json]:
+    async def _search(self, body: Json) -> Json:
         reply = await self._api.post("/rag/search", body)
         self._seen.repeated += reply.attempts - 1
-        hits: Sequence[Json] = reply.body["hits"]
-        return hits
+        return reply.body
 
 
 async def run(options: Options) -> Report:
@@ -240,11 +248,11 @@ async def run(options: Options) -> Report:
         "GUILD_POOLS__RAG__MAX_SIZE": str(MEMBERS),
         # By default few searches at a time may all go to one member.
         "GUILD_RUNTIME__FILL_BEFORE_SPREADING": "1",
+        "GUILD_RUNTIME__RESTARTS_ALLOWED": "1000",  # no member rests: it is no fault of theirs
     }
     with tempfile.TemporaryDirectory(prefix="guild-bench-") as name:
         await asyncio.to_thread(Path(name).chmod, 0o755)
         with local_stack.started(Path(name) / "guild", **environment) as stack:
-            await _until_members(stack)
             few = replace(amount, pairs=amount.alone, deletions=amount.alone)
             alone = await _phase(stack, "one client", few, clients=1)
             quiet = await _phase(stack, "quiet", amount)
@@ -298,8 +306,9 @@ async def _phase(
     begun = time.perf_counter()
     with shown(lambda: f"{name}, {step}; {seen}"):
         async with _signed_in(stack) as api:
+            await _until_all_answer(api)
             client = Client(api, seen, chance)
-            async with beside(_storm(stack, seen) if kills else None):
+            async with beside(_storm(stack, api, seen) if kills else None):
                 step.begin("pairs", amount.pairs)
                 pairs = [(number,) for number in range(amount.pairs)]
                 made = await _spread(client.pair, pairs, clients, step)
@@ -329,14 +338,33 @@ async def _spread(
     return await asyncio.gather(*(one(item) for item in items))
 
 
-async def _storm(stack: Stack, seen: Seen) -> None:
+async def _storm(stack: Stack, api: Api, seen: Seen) -> None:
+    """Kills the oldest member again and again, each time when all of them answer again.
+
+    Who kills faster than members start kills them before they have answered anything: then nobody
+    is asked, and nothing is tried.
+    """
     while True:
+        await _until_all_answer(api)
         pid = await asyncio.to_thread(casualties.kill, stack, "rag")
         async with asyncio.timeout(_GONE_WITHIN_S):
             while _lives(pid):  # noqa: ASYNC110 - processes
                 await asyncio.sleep(0.05)
         seen.killed += 1
         await asyncio.sleep(KILL_EVERY_S)
+
+
+async def _until_all_answer(api: Api) -> None:
+    """Asks until as many processes have answered as the pool has members, but not for ever."""
+    answered: set[int] = set()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_ANSWER_WITHIN_S):
+            while len(answered) < MEMBERS:
+                # Several at once: a single one goes to the member that a gateway asks first.
+                pings = (api.get("/ping/rag") for _ in range(2 * MEMBERS))
+                answered |= {int(pong.body["process_id"]) for pong in await asyncio.gather(*pings)}
+                answered = {pid for pid in answered if _lives(pid)}
+                await asyncio.sleep(_LOOK_S)
 
 
 def _lives(pid: int) -> bool:
@@ -360,12 +388,6 @@ async def beside(storm: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]
         yield
         if task is not None:
             task.cancel()
-
-
-async def _until_members(stack: Stack) -> None:
-    async with asyncio.timeout(120):
-        while len(casualties.pids_of(stack, "rag")) < MEMBERS:  # noqa: ASYNC110 - processes
-            await asyncio.sleep(0.2)
 
 
 @asynccontextmanager
