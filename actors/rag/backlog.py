@@ -10,6 +10,7 @@ import structlog
 from actors import clock, metrics
 from actors.embedding.identity import ModelIdentity
 from actors.errors import ElderGuildError
+from actors.rag.claims import Claim
 from actors.rag.embedder import Embedder
 from actors.rag.library import Library
 from actors.rag.store import Pending, RagStore
@@ -41,7 +42,7 @@ class Backlog:
         self._settings = settings
 
     async def run(self) -> None:
-        """Works for ever. What a dead member had claimed is free when its claim has expired."""
+        """Works for ever. What a dead member had claimed is free a few seconds later."""
         while True:
             try:
                 worked = await self.round()
@@ -95,13 +96,14 @@ class Backlog:
         if not claimed:  # another member has them, or the guild has a model that we do not know of
             await self._library.check_model(guild_id)
             return False
-        try:
-            await self._embed(guild_id, claimed, model)
-        except ElderGuildError as error:
-            if error.retryable:
-                await self._release(guild_id, claimed)
-                raise
-            await self._embed_one_by_one(guild_id, claimed, model)
+        async with Claim(self._store, guild_id, claimed, self._settings.embed_claim_s) as claim:
+            try:
+                await self._embed(guild_id, claimed, model)
+            except ElderGuildError as error:
+                if error.retryable:
+                    await claim.release(claimed)
+                    raise
+                await self._embed_one_by_one(guild_id, claimed, model, claim)
         return True
 
     async def _embed(
@@ -112,7 +114,7 @@ class Backlog:
             [pending.to_embed for pending in claimed],
             command.context,
             urgent=False,
-            timeout_s=self._settings.embed_claim_s,
+            timeout_s=self._settings.embed_timeout_s,
             model=model,
         )
         names = [pending.chunk_id for pending in claimed]
@@ -120,7 +122,7 @@ class Backlog:
         await self._store.attach(command, vectors, made.model_id)
 
     async def _embed_one_by_one(
-        self, guild_id: GuildId, claimed: Sequence[Pending], model: ModelIdentity
+        self, guild_id: GuildId, claimed: Sequence[Pending], model: ModelIdentity, claim: Claim
     ) -> None:
         """One of them may be the cause of a refusal; the others shall not suffer."""
         refusals: list[ElderGuildError] = []
@@ -129,10 +131,10 @@ class Backlog:
                 await self._embed(guild_id, [pending], model)
             except ElderGuildError as error:
                 if error.retryable:
-                    await self._release(guild_id, claimed[number:])
+                    await claim.release(claimed[number:])
                     raise
                 refusals.append(error)
-                await self._release(guild_id, [pending], self._settings.embed_aside_s)
+                await claim.release([pending], self._settings.embed_aside_s)
                 _log.warning(
                     "passage_set_aside",
                     guild_id=guild_id,
@@ -142,11 +144,6 @@ class Backlog:
                 )
         if len(refusals) == len(claimed):  # the cause may be the embedder: no haste
             raise refusals[-1]
-
-    async def _release(
-        self, guild_id: GuildId, claimed: Sequence[Pending], after_s: float = 0.0
-    ) -> None:
-        await self._store.release(guild_id, [one.chunk_id for one in claimed], after_s)
 
     async def _tried(self, guild_id: GuildId, failed: set[GuildId]) -> bool:
         try:

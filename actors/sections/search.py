@@ -71,7 +71,7 @@ class EmbeddingSettings(Section):
     retry_delay_s: float = Field(default=0.25, gt=0, description="the first; it doubles")
     retry_delay_max_s: float = Field(default=8.0, gt=0)
     retry_budget_s: float = Field(
-        default=30.0, ge=0, description="for passages; below index.embed_claim_s"
+        default=30.0, ge=0, description="for passages; below index.embed_timeout_s"
     )
     query_retry_budget_s: float = Field(
         default=1.0, ge=0, description="for queries; below index.query_embed_timeout_s"
@@ -97,7 +97,10 @@ class IndexSettings(Section):
     embed_claims: int = Field(
         default=4, ge=1, le=64, description="claims a member has embedded at the same time"
     )
-    embed_claim_s: float = Field(default=60.0, gt=0, description="then another member may try")
+    embed_claim_s: float = Field(
+        default=5.0, gt=0, description="without a renewal: then another member may try"
+    )
+    embed_timeout_s: float = Field(default=60.0, gt=0, description="for the passages of one claim")
     embed_aside_s: float = Field(
         default=600.0, gt=0, description="then a passage that the embedder refuses is tried again"
     )

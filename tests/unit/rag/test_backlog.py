@@ -13,6 +13,7 @@ from actors.embedding.messages import Embeddings
 from actors.errors import DependencyUnavailable, ElderGuildError, VersionConflict
 from actors.index.passage import Vector
 from actors.rag.backlog import Backlog, dealt
+from actors.rag.claims import Claim
 from actors.rag.finder import Finder
 from actors.rag.library import Library
 from actors.rag.sage import RagSage
@@ -25,6 +26,7 @@ from tests.fixtures.reembedding_contract import TARGET, switch_model
 from tests.fixtures.reembedding_memory import MemoryReembeddingStore
 
 SETTINGS = IndexSettings(embed_claim=1, embed_claims=3)
+BRIEF = 1e-3
 GUILDS = st.sampled_from([GuildId(name) for name in "abcd"])
 
 
@@ -34,6 +36,7 @@ class BusyEmbedder(WordEmbedder):
     Attributes:
         refused: no call with one of these words is answered.
         refusals: after so many it is away.
+        waits_for: it answers nobody before.
     """
 
     def __init__(self) -> None:
@@ -42,6 +45,7 @@ class BusyEmbedder(WordEmbedder):
         self.most = 0
         self.refused: tuple[str, ...] = ()
         self.refusals = 1_000
+        self.waits_for: asyncio.Event | None = None
 
     async def embed(
         self,
@@ -54,6 +58,8 @@ class BusyEmbedder(WordEmbedder):
     ) -> Embeddings:
         self.running += 1
         self.most = max(self.most, self.running)
+        if self.waits_for is not None:
+            await self.waits_for.wait()
         for _ in range(5):
             await asyncio.sleep(0)
         self.running -= 1
@@ -70,9 +76,27 @@ def embedder() -> BusyEmbedder:
 
 
 class RefusingStore(MemoryRagStore):
-    """Its transactions can be made to lose a race."""
+    """Its transactions can be made to lose a race.
+
+    Attributes:
+        renewed: how often passages were kept for longer, and ``renewed_twice`` is set.
+    """
 
     refuses = False
+
+    def __init__(self, log: MemoryLog) -> None:
+        super().__init__(log)
+        self.renewed: list[tuple[str, ...]] = []
+        self.renewed_twice = asyncio.Event()
+
+    async def release(
+        self, guild_id: GuildId, chunk_ids: Sequence[str], after_s: float = 0.0
+    ) -> None:
+        if after_s == BRIEF:
+            self.renewed.append(tuple(chunk_ids))
+            if len(self.renewed) == 2:
+                self.renewed_twice.set()
+        await super().release(guild_id, chunk_ids, after_s)
 
     async def attach(
         self, cause: Command[None], vectors: Mapping[str, Vector], model_id: str
@@ -181,6 +205,37 @@ async def test_vectors_that_could_not_be_written_are_claimed_again_at_once(
     store.refuses = False
 
     assert len(await store.claim(GUILD, 100, 60.0)) == 8
+
+
+async def test_a_claim_is_renewed_while_its_passages_are_embedded(
+    embedder: BusyEmbedder, store: RefusingStore, library: Library
+) -> None:
+    embedder.waits_for = store.renewed_twice
+    settings = IndexSettings(embed_claim=100, embed_claim_s=BRIEF)
+
+    worked = await Backlog(store, library, embedder, settings).embed_some(GUILD)
+    renewals = len(store.renewed)
+
+    assert worked
+    assert await embedded(library) == 8
+    assert all(len(passages) == 8 for passages in store.renewed)
+    await asyncio.sleep(0)
+    assert len(store.renewed) == renewals
+
+
+async def test_a_passage_that_is_set_aside_is_not_kept_any_more(
+    store: RefusingStore, library: Library
+) -> None:
+    aside, *others = await store.claim(GUILD, 100, BRIEF)
+    async with Claim(store, GUILD, [aside, *others], BRIEF) as claim:
+        await claim.release([aside], 600.0)
+        store.renewed.clear()
+        store.renewed_twice.clear()
+
+        await store.renewed_twice.wait()
+
+    assert store.renewed
+    assert all(aside.chunk_id not in passages for passages in store.renewed)
 
 
 async def test_a_passage_that_is_refused_does_not_hold_its_neighbours_back(
