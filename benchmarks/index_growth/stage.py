@@ -118,6 +118,7 @@ def _add(index: GuildIndex, block: Block) -> None:
         )
         index.replace(source, [passage])
     index.commit()
+    index.compress_at_once()  # as a member does, beside its searches
 
 
 def main() -> int:
