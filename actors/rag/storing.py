@@ -209,6 +209,7 @@ def _limits(settings: IndexSettings) -> GroupLimits:
         items=settings.group_documents,
         size_bytes=settings.group_bytes,
         in_flight=settings.groups_in_flight,
+        patience_s=settings.group_patience_s,
         waiting=settings.max_waiting_documents,
         attempts=settings.store_attempts,
         retry_after_s=settings.retry_after_s,

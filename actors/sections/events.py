@@ -16,6 +16,9 @@ class BusSettings(Section):
     group_events: int = Field(default=500, ge=1, description="events of one commit")
     group_bytes: int = Field(default=4 << 20, ge=1024, description="payloads of one commit")
     groups_in_flight: int = Field(default=2, ge=1, description="commits at one time, per member")
+    group_patience_s: float = Field(
+        default=0.25, gt=0, description="a guild's commit takes so long: then another one beside it"
+    )
     max_waiting_events: int = Field(default=10_000, ge=1, description="events not yet committed")
     max_waiting_bytes: int = Field(default=64 << 20, ge=1024, description="their payloads")
     retry_after_s: float = Field(default=1.0, gt=0)

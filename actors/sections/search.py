@@ -117,6 +117,9 @@ class IndexSettings(Section):
     group_documents: int = Field(default=200, ge=1, description="of one message, and of one commit")
     group_bytes: int = Field(default=4 << 20, ge=1024, description="their texts and vectors")
     groups_in_flight: int = Field(default=2, ge=1, description="commits at one time, per member")
+    group_patience_s: float = Field(
+        default=0.25, gt=0, description="a guild's commit takes so long: then another one beside it"
+    )
     max_waiting_documents: int = Field(default=5_000, ge=1, description="not yet committed")
     max_waiting_bytes: int = Field(default=64 << 20, ge=1024, description="their texts and vectors")
     store_hold_s: float = Field(

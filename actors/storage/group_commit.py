@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from actors.errors import ElderGuildError, Overloaded, VersionConflict
 from actors.runtime.message import GuildId
@@ -26,6 +26,8 @@ class GroupLimits:
         items: of one commit.
         size_bytes: of one commit.
         in_flight: commits at one time.
+        patience_s: how long a guild's commit may take until it has another one for less than a
+            full group.
         waiting: items not yet committed.
         attempts: at one commit that loses races.
         retry_after_s: what a caller who is refused is advised.
@@ -36,6 +38,7 @@ class GroupLimits:
     items: int
     size_bytes: int
     in_flight: int
+    patience_s: float
     waiting: int
     attempts: int
     retry_after_s: float
@@ -47,8 +50,8 @@ class GroupCommit(Generic[ItemT, DoneT]):
 
     There are no timers: a lone request is committed at once, and groups form of what arrives while
     a commit is under way. A commit costs about the same whatever it holds, so a guild has another
-    one beside it only when that would be full. A request is never divided, so it is written whole
-    or not at all.
+    one beside it only when that would be full, or when the first one takes long. A request is never
+    divided, so it is written whole or not at all.
     """
 
     def __init__(self, write: Write[ItemT, DoneT], limits: GroupLimits) -> None:
@@ -56,7 +59,7 @@ class GroupCommit(Generic[ItemT, DoneT]):
         self._limits = limits
         self._queues: dict[GuildId, deque[_Request[ItemT, DoneT]]] = {}
         self._writers: set[asyncio.Task[None]] = set()
-        self._writing: list[GuildId] = []
+        self._begun: dict[GuildId, list[float]] = {}  # the commits under way, oldest first
         self.waiting = 0
         self.waiting_bytes = 0
         self.groups = 0
@@ -94,32 +97,45 @@ class GroupCommit(Generic[ItemT, DoneT]):
             # A context of its own: the deadline of one caller must not bound the others.
             task = asyncio.create_task(self._write_waiting(), context=Context())
             self._writers.add(task)
-            task.add_done_callback(self._writers.discard)
+            task.add_done_callback(self._writers.discard)  # also of one that never began
         return request.done
 
     def _is_due(self, guild_id: GuildId) -> bool:
         """Whether what waits for the guild need not wait for the end of a commit."""
+        begun = self._begun.get(guild_id)
         return (
-            guild_id not in self._writing
+            not begun
             or self.waiting >= self._limits.items
             or self.waiting_bytes >= self._limits.size_bytes
+            or begun[-1] + self._limits.patience_s <= asyncio.get_running_loop().time()
         )
 
     async def _write_waiting(self) -> None:
-        while self._queues:
-            guild_id, group = self._next_group()
-            if group:
-                self.groups += 1
-                self._writing.append(guild_id)
-                try:
-                    await self._write_group(guild_id, group)
-                finally:
-                    self._writing.remove(guild_id)
+        """Writes what is due. What is not is left to the writer of its guild's commit."""
+        try:
+            while (guild_id := next(filter(self._is_due, self._queues), None)) is not None:
+                if group := self._taken(guild_id):
+                    await self._write_noted(guild_id, group)
+        finally:  # at once: who puts next must not count on it
+            self._writers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    def _next_group(self) -> "tuple[GuildId, list[_Request[ItemT, DoneT]]]":
-        """What waits for the guild whose turn it is, up to the bounds; guilds take turns."""
-        guild_id, queue = next(iter(self._queues.items()))
-        del self._queues[guild_id]
+    async def _write_noted(
+        self, guild_id: GuildId, group: "Sequence[_Request[ItemT, DoneT]]"
+    ) -> None:
+        self.groups += 1
+        began = asyncio.get_running_loop().time()
+        begun = self._begun.setdefault(guild_id, [])
+        begun.append(began)
+        try:
+            await self._write_group(guild_id, group)
+        finally:
+            begun.remove(began)
+            if not begun:
+                del self._begun[guild_id]
+
+    def _taken(self, guild_id: GuildId) -> "list[_Request[ItemT, DoneT]]":
+        """What waits for a guild, up to the bounds; what is left of it comes after the others."""
+        queue = self._queues.pop(guild_id)
         group: list[_Request[ItemT, DoneT]] = []
         items = size_bytes = 0
         while queue:
@@ -134,7 +150,7 @@ class GroupCommit(Generic[ItemT, DoneT]):
             self.waiting_bytes -= request.size_bytes
             if not request.done.done():
                 group.append(request)
-        return guild_id, group
+        return group
 
     async def _write_group(
         self, guild_id: GuildId, group: "Sequence[_Request[ItemT, DoneT]]"

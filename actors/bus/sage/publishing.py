@@ -53,6 +53,7 @@ def limits(settings: BusSettings) -> GroupLimits:
         items=settings.group_events,
         size_bytes=settings.group_bytes,
         in_flight=settings.groups_in_flight,
+        patience_s=settings.group_patience_s,
         waiting=settings.max_waiting_events,
         attempts=settings.publish_attempts,
         retry_after_s=settings.retry_after_s,

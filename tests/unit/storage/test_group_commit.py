@@ -26,12 +26,13 @@ class Log:
         self.under_way = 0
         self.most_under_way = 0
         self.failures: list[Exception] = []
+        self.gates: dict[GuildId, asyncio.Event] = {}
 
     async def write(self, guild_id: GuildId, items: Sequence[str]) -> Sequence[str]:
         self.groups.append((guild_id, list(items)))
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
-        await self.gate.wait()
+        await self.gates.get(guild_id, self.gate).wait()
         self.under_way -= 1
         if self.failures:
             raise self.failures.pop(0)
@@ -40,7 +41,7 @@ class Log:
         return [item.upper() for item in items]
 
 
-def grouping(log: Log, **bounds: int) -> GroupCommit[str, str]:
+def grouping(log: Log, **bounds: float) -> GroupCommit[str, str]:
     return GroupCommit(log.write, limits(BusSettings(**bounds)))
 
 
@@ -96,6 +97,50 @@ async def test_a_guild_has_a_second_commit_only_when_it_would_be_full() -> None:
 
     assert (few, enough) == (1, 2)
     assert [items for _, items in log.groups] == [["a"], ["b", "c", "d"]]
+
+
+async def test_who_is_free_does_not_write_beside_a_commit_what_is_not_full() -> None:
+    log = Log()
+    log.gates[OTHER] = asyncio.Event()
+    groups = grouping(log, groups_in_flight=2)
+    waits = [adding(groups, "a"), adding(groups, "x", guild_id=OTHER)]
+    await begun()
+
+    waits.append(adding(groups, "b"))
+    log.gates[OTHER].set()
+    await waits[1]
+    await begun()
+    groups_then = list(log.groups)
+    log.gate.set()
+    await asyncio.gather(*waits)
+
+    assert (ONE, ["b"]) not in groups_then
+    assert log.groups[-1] == (ONE, ["b"])
+
+
+async def test_a_commit_that_takes_long_holds_up_nothing_that_comes() -> None:
+    log = Log()
+    groups = grouping(log, groups_in_flight=2, group_patience_s=1e-9)
+    waits = [adding(groups, "a")]
+    await begun()
+
+    waits.append(adding(groups, "b"))
+    await begun()
+    under_way = log.under_way
+    log.gate.set()
+    await asyncio.gather(*waits)
+
+    assert under_way == 2
+
+
+async def test_who_puts_as_soon_as_it_is_answered_is_written() -> None:
+    log = Log()
+    log.gate.set()
+    groups = grouping(log, groups_in_flight=1)
+
+    answers = [await groups.put(ONE, [item], 1) for item in "abc"]
+
+    assert answers == [["A"], ["B"], ["C"]]
 
 
 async def test_what_is_as_large_as_a_group_is_full_too() -> None:
