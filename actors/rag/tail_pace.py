@@ -31,6 +31,7 @@ class TailPace:
         """Somebody waits for the log while the block runs."""
         self._waiting += 1
         self._come.set()
+        self._pause_s = self._settings.tail_hurry_s
         try:
             yield
         finally:
@@ -47,8 +48,6 @@ class TailPace:
     def next_s(self) -> float:
         """How long the pause before the next look is, if nobody comes meanwhile."""
         poll_s = self._settings.tail_poll_s
-        if self._come.is_set():
-            self.found()
         if not self._waiting:
             return poll_s
         pause_s = min(poll_s, self._pause_s)

@@ -52,6 +52,7 @@ def test_who_comes_anew_is_not_slowed_down_by_who_has_waited_long() -> None:
         for _ in range(5):
             pace.next_s()
         with pace.hurried():
+            pace.looks()
             assert pace.next_s() == 0.01
 
 
