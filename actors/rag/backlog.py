@@ -40,19 +40,26 @@ class Backlog:
         self._library = library
         self._embedder = embedder
         self._settings = settings
+        self._failed = False  # some guild, in the last round
 
     async def run(self) -> None:
         """Works for ever. What a dead member had claimed is free a few seconds later."""
         while True:
+            worked = failed = False
             try:
                 worked = await self.round()
+                failed = self._failed
             except ElderGuildError as error:
                 _log.warning("backlog_waits", code=error.code)
-                worked = False
+                failed = True
             except Exception:  # a bug: search goes on with its words
                 _log.exception("backlog_failed")
-                worked = False
-            if not worked:
+                failed = True
+            if worked:
+                continue
+            if failed:  # no search that waits makes it better
+                await asyncio.sleep(self._settings.embed_poll_s)
+            else:
                 await asyncio.sleep(self._settings.tail_hurry_s)  # however many searches wait
                 await self._library.vectors_wanted(self._settings.embed_poll_s)
 
@@ -76,7 +83,9 @@ class Backlog:
             return worked
 
         workers = min(self._settings.embed_claims, len(turns))
-        return any(await asyncio.gather(*(take_turns() for _ in range(workers))))
+        worked = any(await asyncio.gather(*(take_turns() for _ in range(workers))))
+        self._failed = bool(failed)
+        return worked
 
     async def embed_some(self, guild_id: GuildId) -> bool:
         """Embeds one claim of one guild; whether there was anything to do.
@@ -129,6 +138,7 @@ class Backlog:
         for number, pending in enumerate(claimed):
             try:
                 await self._embed(guild_id, [pending], model)
+                claim.let_go([pending])
             except ElderGuildError as error:
                 if error.retryable:
                     await claim.release(claimed[number:])

@@ -12,7 +12,7 @@ from actors.rag.store import Pending, RagStore
 from actors.runtime.message import GuildId
 
 _log = structlog.get_logger("elders_guild.rag")
-_RENEWALS = 3  # in the time of a claim: two may fail
+_RENEWALS = 4  # in the time of a claim: two may fail
 
 
 class Claim:
@@ -52,6 +52,10 @@ class Claim:
             self._renewing.cancel()
             await asyncio.wait([self._renewing])
 
+    def let_go(self, passages: Sequence[Pending]) -> None:
+        """Renews the claim on some of them no more."""
+        self._held -= {one.chunk_id for one in passages}
+
     async def release(self, passages: Sequence[Pending], after_s: float = 0.0) -> None:
         """Gives some of them back.
 
@@ -59,10 +63,10 @@ class Claim:
             passages: some of them.
             after_s: seconds until they can be claimed again.
         """
-        given_back = {one.chunk_id for one in passages}
+        self.let_go(passages)
         async with self._saying:
-            self._held -= given_back
-            await self._store.release(self._guild_id, sorted(given_back), after_s)
+            ids = sorted(one.chunk_id for one in passages)
+            await self._store.release(self._guild_id, ids, after_s)
 
     async def _renew(self) -> None:
         while True:
@@ -72,3 +76,5 @@ class Claim:
                     await self._store.release(self._guild_id, sorted(self._held), self._claim_s)
             except ElderGuildError as error:
                 _log.warning("claim_not_renewed", guild_id=self._guild_id, code=error.code)
+            except Exception:  # a bug: others may do the same work
+                _log.exception("claim_not_renewed", guild_id=self._guild_id)

@@ -254,7 +254,7 @@ class Library:
         patience_s = self._settings.position_wait_s if timeout_s is None else timeout_s
         until = time.monotonic() + patience_s
         if await self._waited(lambda: self._has(guild_id, wanted, dense=False), patience_s):
-            if not dense:
+            if not dense or self._has(guild_id, wanted, dense=True):
                 return
             self._vectors_wanted.set()
             left_s = until - time.monotonic()

@@ -251,7 +251,7 @@ RETURNING chunks.chunk_id, chunks.source_id, sources.title, chunks.heading, chun
 RELEASE = """
 UPDATE chunks
 SET claimed_until = CASE WHEN $3::float8 > 0 THEN now() + make_interval(secs => $3) END
-WHERE guild_id = $1 AND chunk_id = ANY(ARRAY(
+WHERE guild_id = $1 AND embedding IS NULL AND chunk_id = ANY(ARRAY(
     SELECT chunk_id FROM chunks WHERE guild_id = $1 AND chunk_id = ANY($2)
     ORDER BY chunk_id FOR UPDATE))
 """
