@@ -51,7 +51,8 @@ class GuildRoute(APIRoute):
 
         Each request is compared twice, by Serve for the name of its route and by the router.
         """
-        if not scope["path"].startswith(self._begins):
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if not path.startswith(self._begins):
             return Match.NONE, {}
         return super().matches(scope)
 
