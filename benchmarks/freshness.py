@@ -303,10 +303,10 @@ async def _phase(
     stack: Stack, name: str, amount: Amount, *, clients: int = CLIENTS, kills: bool = False
 ) -> Seen:
     seen, step, chance = Seen(), Step("signing in"), random.Random(SEED)  # noqa: S311 - no secret
-    begun = time.perf_counter()
     with shown(lambda: f"{name}, {step}; {seen}"):
         async with _signed_in(stack) as api:
             await _until_all_answer(api)
+            begun = time.perf_counter()
             client = Client(api, seen, chance)
             async with beside(_storm(stack, api, seen) if kills else None):
                 step.begin("pairs", amount.pairs)
@@ -314,9 +314,10 @@ async def _phase(
                 made = await _spread(client.pair, pairs, clients, step)
                 step.begin("deletions", amount.deletions)
                 await _spread(client.delete, made[: amount.deletions], clients, step)
+            await _until_all_answer(api)  # also the one that has just been started
             step.begin("deleted ones looked for", amount.deletions)
             await _spread(client.ghost, list(seen.deleted.items()), clients, step)
-    seen.took_s = time.perf_counter() - begun
+            seen.took_s = time.perf_counter() - begun
     return seen
 
 
@@ -345,7 +346,8 @@ async def _storm(stack: Stack, api: Api, seen: Seen) -> None:
     is asked, and nothing is tried.
     """
     while True:
-        await _until_all_answer(api)
+        with suppress(TimeoutError):  # one is killed anyway
+            await _until_all_answer(api)
         pid = await asyncio.to_thread(casualties.kill, stack, "rag")
         async with asyncio.timeout(_GONE_WITHIN_S):
             while _lives(pid):  # noqa: ASYNC110 - processes
@@ -355,16 +357,19 @@ async def _storm(stack: Stack, api: Api, seen: Seen) -> None:
 
 
 async def _until_all_answer(api: Api) -> None:
-    """Asks until as many processes have answered as the pool has members, but not for ever."""
+    """Asks until as many processes have answered as the pool has members.
+
+    Raises:
+        TimeoutError: not in time.
+    """
     answered: set[int] = set()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_ANSWER_WITHIN_S):
-            while len(answered) < MEMBERS:
-                # Several at once: a single one goes to the member that a gateway asks first.
-                pings = (api.get("/ping/rag") for _ in range(2 * MEMBERS))
-                answered |= {int(pong.body["process_id"]) for pong in await asyncio.gather(*pings)}
-                answered = {pid for pid in answered if _lives(pid)}
-                await asyncio.sleep(_LOOK_S)
+    async with asyncio.timeout(_ANSWER_WITHIN_S):
+        while len(answered) < MEMBERS:
+            # Several at once: a single one goes to the member that a gateway asks first.
+            pings = (api.get("/ping/rag") for _ in range(2 * MEMBERS))
+            answered |= {int(pong.body["process_id"]) for pong in await asyncio.gather(*pings)}
+            answered = {pid for pid in answered if _lives(pid)}
+            await asyncio.sleep(_LOOK_S)
 
 
 def _lives(pid: int) -> bool:

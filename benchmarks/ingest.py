@@ -259,7 +259,8 @@ def _stored(reply: bytes) -> str:
     """The position of the write; fails where something is not stored."""
     head, _, body = reply.partition(b"\r\n\r\n")
     position = _POSITION.search(head + b"\r\n")
-    if position is None or orjson.loads(body).get("failed"):
+    good = head.startswith(b"HTTP/1.1 2")
+    if not good or position is None or orjson.loads(body).get("failed"):
         raise RuntimeError(f"a request was answered by {reply[:500]!r}")
     return position[1].decode()
 
