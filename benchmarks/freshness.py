@@ -32,7 +32,7 @@ from typing import Any, TypeVar, TypeVarTuple
 from benchmarks import casualties, local_stack
 from benchmarks.frame import Goal, Options, Report, Summary, main, percentile
 from benchmarks.progress import Step, shown
-from cluster.api import Api, Json, with_password
+from cluster.api import Api, Json
 from cluster.state import Stack
 
 ArgsT = TypeVarTuple("ArgsT")
@@ -304,7 +304,7 @@ async def _phase(
 ) -> Seen:
     seen, step, chance = Seen(), Step("signing in"), random.Random(SEED)  # noqa: S311 - no secret
     with shown(lambda: f"{name}, {step}; {seen}"):
-        async with _signed_in(stack) as api:
+        async with local_stack.signed_in(stack) as api:
             await _until_all_answer(api)
             begun = time.perf_counter()
             client = Client(api, seen, chance)
@@ -393,16 +393,6 @@ async def beside(storm: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]
         yield
         if task is not None:
             task.cancel()
-
-
-@asynccontextmanager
-async def _signed_in(stack: Stack) -> AsyncIterator[Api]:
-    admin = stack.admin
-    if admin is None:
-        raise RuntimeError("the stack has no administrator")
-    sign_in = with_password(admin.name, admin.secret)
-    async with Api(stack.api_url, sign_in, patience_s=120) as api:
-        yield api
 
 
 if __name__ == "__main__":

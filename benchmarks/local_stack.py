@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from cluster import marker
+from cluster.api import Api, with_password
 from cluster.process import free_ports
 from cluster.state import Stack
 
@@ -54,6 +55,25 @@ def started(folder: Path, arguments: Sequence[str] = (), **environment: str) -> 
         left = Stack.load(folder)
         if left is not None:
             marker.end(left.stack_id, timeout_s=20)
+
+
+@asynccontextmanager
+async def signed_in(stack: Stack, *, patience_s: float = 120.0) -> AsyncIterator[Api]:
+    """The stack's API, as its administrator.
+
+    Args:
+        stack: that is ready.
+        patience_s: how long one call is repeated.
+
+    Raises:
+        RuntimeError: the stack has no administrator.
+    """
+    admin = stack.admin
+    if admin is None:
+        raise RuntimeError("the stack has no administrator")
+    sign_in = with_password(admin.name, admin.secret)
+    async with Api(stack.api_url, sign_in, patience_s=patience_s) as api:
+        yield api
 
 
 def clean_environment(changes: Mapping[str, str]) -> dict[str, str]:
