@@ -4,12 +4,23 @@ import re
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("guild", deadline=None)
 settings.load_profile("guild")
+
+_configure_logs = structlog.configure
+
+
+def _configure_uncached(**fields: Any) -> None:
+    _configure_logs(**{**fields, "cache_logger_on_first_use": False})
+
+
+# A logger that was used while its form was kept can be heard by no later test of this process.
+structlog.configure = _configure_uncached  # type: ignore[assignment]  # the same by keywords
 
 pytest_plugins = ["tests.fixtures.services", "tests.fixtures.stack"]
 
