@@ -20,6 +20,7 @@ s            that the phase took
 
 import asyncio
 import random
+import sys
 import tempfile
 import time
 import uuid
@@ -133,6 +134,15 @@ FULL = Amount(pairs=2_500, deletions=1_000, kills=5, alone=200)
 QUICK = Amount(pairs=60, deletions=30, kills=1, alone=40)
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What was deleted: the word that only it had, where in the log, and when."""
+
+    word: str
+    position: str | None = None
+    at: float = field(default_factory=time.perf_counter)
+
+
 @dataclass(slots=True)
 class Seen:
     """What one phase has seen.
@@ -153,7 +163,7 @@ class Seen:
     dense_ms: list[float] = field(default_factory=list)
     bare_ms: list[float] = field(default_factory=list)
     took_s: float = 0.0
-    deleted: dict[str, str] = field(default_factory=dict)
+    deleted: dict[str, Gone] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
         """The figures of the report."""
@@ -208,18 +218,23 @@ class Client:
 
     async def delete(self, document_id: str, word: str) -> None:
         """Deletes a document and looks for it at once."""
-        await self._api.delete(f"/rag/documents/{document_id}", version=1)
-        self._seen.deleted[document_id] = word
-        await asyncio.gather(*(self.ghost(document_id, word) for _ in range(SEARCHES)))
+        deleted = await self._api.delete(f"/rag/documents/{document_id}", version=1)
+        gone = self._seen.deleted[document_id] = Gone(word, deleted.position)
+        await asyncio.gather(*(self.ghost(document_id, gone) for _ in range(SEARCHES)))
 
-    async def ghost(self, document_id: str, word: str) -> None:
-        """Looks for what was deleted."""
+    async def ghost(self, document_id: str, gone: Gone) -> None:
+        """Looks for what was deleted, and says aloud what it knows of one that is back."""
         begun = time.perf_counter()
-        found = await self._search({"query": word, "mode": "lexical", "top_k": 5})
+        found = await self._search({"query": gone.word, "mode": "lexical", "top_k": 5})
         self._seen.bare_ms.append((time.perf_counter() - begun) * 1_000)
         if any(hit["id"] == document_id for hit in found["hits"]):
             self._seen.resurrected += 1
             self._seen.admitted += found["stale"]
+            print(
+                f"{document_id}: deleted at {gone.position}, asked {begun - gone.at:.3f} s later,"
+                f" answered at {found['position']}, stale: {found['stale']}",
+                file=sys.stderr,
+            )
 
     async def _look(
         self, text: str, document_id: str, position: str | None, dense: bool, begun: float

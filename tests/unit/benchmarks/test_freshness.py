@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.freshness import FULL, QUICK, Seen, beside, goals
+from benchmarks.freshness import FULL, QUICK, Gone, Seen, beside, goals
 
 
 def seen(pairs: int, deleted: int, *, killed: int = 0) -> Seen:
@@ -13,7 +13,7 @@ def seen(pairs: int, deleted: int, *, killed: int = 0) -> Seen:
         pairs=pairs,
         killed=killed,
         lexical_ms=[1.0] * pairs,
-        deleted={str(number): "word" for number in range(deleted)},
+        deleted={str(number): Gone("word") for number in range(deleted)},
     )
 
 
