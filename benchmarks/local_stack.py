@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from cluster import marker
-from cluster.api import Api, with_password
+from cluster.api import Api, SignIn, with_password
 from cluster.process import free_ports
 from cluster.state import Stack
 
@@ -57,6 +57,17 @@ def started(folder: Path, arguments: Sequence[str] = (), **environment: str) -> 
             marker.end(left.stack_id, timeout_s=20)
 
 
+def administrator(stack: Stack) -> SignIn:
+    """How the stack's first administrator signs in.
+
+    Raises:
+        RuntimeError: the stack has none.
+    """
+    if stack.admin is None:
+        raise RuntimeError("the stack has no administrator")
+    return with_password(stack.admin.name, stack.admin.secret)
+
+
 @asynccontextmanager
 async def signed_in(stack: Stack, *, patience_s: float = 120.0) -> AsyncIterator[Api]:
     """The stack's API, as its administrator.
@@ -64,15 +75,8 @@ async def signed_in(stack: Stack, *, patience_s: float = 120.0) -> AsyncIterator
     Args:
         stack: that is ready.
         patience_s: how long one call is repeated.
-
-    Raises:
-        RuntimeError: the stack has no administrator.
     """
-    admin = stack.admin
-    if admin is None:
-        raise RuntimeError("the stack has no administrator")
-    sign_in = with_password(admin.name, admin.secret)
-    async with Api(stack.api_url, sign_in, patience_s=patience_s) as api:
+    async with Api(stack.api_url, administrator(stack), patience_s=patience_s) as api:
         yield api
 
 

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from benchmarks.faults.availability.traffic import administrator, token_of
+from benchmarks.faults.availability.traffic import token_of
 from benchmarks.frame import percentile
 from benchmarks.load import Load, in_other_process
 from benchmarks.load.client import Connection, request
+from benchmarks.local_stack import administrator
 from cluster.api import API
 from cluster.state import Stack
 

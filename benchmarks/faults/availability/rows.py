@@ -15,9 +15,9 @@ import asyncpg
 from benchmarks import casualties
 from benchmarks.faults.availability.noticed import Noticed, noticed
 from benchmarks.faults.availability.overload import Overloaded, overload
-from benchmarks.faults.availability.traffic import Traffic, administrator, flowing
+from benchmarks.faults.availability.traffic import Traffic, flowing
 from benchmarks.faults.plan import NOTHING, STACK
-from benchmarks.local_stack import started
+from benchmarks.local_stack import administrator, started
 from cluster import marker
 from cluster.api import Api
 from cluster.state import Stack

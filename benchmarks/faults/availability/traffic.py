@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import httpx
 
 from benchmarks.faults.availability.noticed import Answer
-from cluster.api import API, Api, ApiProblem, Json, SignIn, with_password
+from benchmarks.local_stack import administrator
+from cluster.api import API, Api, ApiProblem, Json, SignIn
 from cluster.state import Stack
 
 _READ_TIMEOUT_S = 5.0
@@ -125,13 +126,6 @@ async def flowing(stack: Stack, rate: float) -> AsyncIterator[Traffic]:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
             await traffic.settle()
-
-
-def administrator(stack: Stack) -> SignIn:
-    """How the stack's first administrator signs in."""
-    if stack.admin is None:
-        raise RuntimeError("the stack has no administrator")
-    return with_password(stack.admin.name, stack.admin.secret)
 
 
 async def token_of(client: httpx.AsyncClient, sign_in: SignIn) -> str:
