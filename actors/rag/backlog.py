@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -26,6 +27,18 @@ class AttachVectors(Command[None]):
     """Why vectors are written: nobody asked, they were missing."""
 
 
+class Round(NamedTuple):
+    """What became of one round.
+
+    Attributes:
+        worked: some guild had something embedded.
+        failed: of some guild nothing could be.
+    """
+
+    worked: bool
+    failed: bool
+
+
 class Backlog:
     """Claims passages, has them embedded, writes the vectors back: a few claims at a time.
 
@@ -40,31 +53,27 @@ class Backlog:
         self._library = library
         self._embedder = embedder
         self._settings = settings
-        self._failed = False  # some guild, in the last round
 
     async def run(self) -> None:
         """Works for ever. What a dead member had claimed is free a few seconds later."""
         while True:
-            worked = failed = False
+            done = Round(worked=False, failed=True)
             try:
-                worked = await self.round()
-                failed = self._failed
+                done = await self.round()
             except ElderGuildError as error:
                 _log.warning("backlog_waits", code=error.code)
-                failed = True
             except Exception:  # a bug: search goes on with its words
                 _log.exception("backlog_failed")
-                failed = True
-            if worked:
+            if done.worked:
                 continue
-            if failed:  # no search that waits makes it better
+            if done.failed:  # no search that waits makes it better
                 await asyncio.sleep(self._settings.embed_poll_s)
             else:
                 await asyncio.sleep(self._settings.tail_hurry_s)  # however many searches wait
                 await self._library.vectors_wanted(self._settings.embed_poll_s)
 
-    async def round(self) -> bool:
-        """Gives every guild that waits a bounded number of turns; whether any did something."""
+    async def round(self) -> Round:
+        """Gives every guild that waits a bounded number of turns."""
         waiting = {
             guild_id: await self._library.waiting(guild_id) for guild_id in self._library.guilds
         }
@@ -84,8 +93,7 @@ class Backlog:
 
         workers = min(self._settings.embed_claims, len(turns))
         worked = any(await asyncio.gather(*(take_turns() for _ in range(workers))))
-        self._failed = bool(failed)
-        return worked
+        return Round(worked, failed=bool(failed))
 
     async def embed_some(self, guild_id: GuildId) -> bool:
         """Embeds one claim of one guild; whether there was anything to do.

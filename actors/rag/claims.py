@@ -69,7 +69,7 @@ class Claim:
             await self._store.release(self._guild_id, ids, after_s)
 
     async def _renew(self) -> None:
-        while True:
+        while self._held:
             await asyncio.sleep(self._claim_s / _RENEWALS)
             try:
                 async with self._saying:

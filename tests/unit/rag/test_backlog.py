@@ -147,9 +147,9 @@ async def embedded(library: Library) -> int:
 async def test_a_round_embeds_as_many_claims_at_a_time_as_set(
     backlog: Backlog, embedder: BusyEmbedder
 ) -> None:
-    worked = await backlog.round()
+    done = await backlog.round()
 
-    assert worked
+    assert done == (True, False)
     assert embedder.most == 3
     assert len(embedder.asked) == 8
 
@@ -166,9 +166,9 @@ async def test_an_embedder_that_is_away_is_not_asked_for_the_whole_round(
 ) -> None:
     embedder.away = True
 
-    worked = await backlog.round()
+    done = await backlog.round()
 
-    assert not worked
+    assert done == (False, True)
     assert len(embedder.asked) <= 3
 
 
