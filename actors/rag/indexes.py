@@ -1,14 +1,19 @@
 """The indexes of one member, by guild and shard, and the thread that owns them.
 
 One thread owns them, so nothing is searched while it changes, and the event loop is never held up
-by a search. What takes seconds (learning codes, building an index anew) runs on another thread
+by a change. What takes seconds (learning codes, building an index anew) runs on another thread
 beside the searches, and is put in place when it is done.
+
+While that thread has nothing to do the event loop owns them: only it hands out work. A short search
+then takes place at once, without two threads passing the interpreter to and fro, which would cost
+as much again.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import structlog
@@ -49,6 +54,7 @@ class Indexes:
         self._too_large: set[ShardKey] = set()
         self._tended: dict[ShardKey, asyncio.Task[None]] = {}
         self._failed_at: dict[ShardKey, float] = {}
+        self._on_their_way = 0  # works that the thread has not finished
         self.broken: set[ShardKey] = set()
 
     def __len__(self) -> int:
@@ -71,18 +77,28 @@ class Indexes:
             )
 
     async def ask(self, key: ShardKey, work: Callable[[GuildIndex], _T]) -> _T:
+        """Runs ``work`` on a shard's index: at once if nothing stands before it and it is small.
+
+        Args:
+            key: the shard.
+            work: no longer than a search; what reads all of the index is for `examine`.
+
+        Raises:
+            BrokenIndex: there is none that could be asked.
+        """
+        index = self._indexes.get(key)
+        small = index is None or index.passages <= self._settings.search_at_once_passages
+        if small and not self._on_their_way:
+            return self._asked(key, work)
+        return await self.examine(key, work)
+
+    async def examine(self, key: ShardKey, work: Callable[[GuildIndex], _T]) -> _T:
         """Runs ``work`` on a shard's index, on the thread that owns it.
 
         Raises:
             BrokenIndex: there is none that could be asked.
         """
-
-        def asked() -> _T:
-            if key in self.broken:
-                raise BrokenIndex("the index")
-            return work(self._index(key))
-
-        return await self._on_thread(asked)
+        return await self._on_thread(lambda: self._asked(key, work))
 
     async def run(self, work: Callable[[], _T]) -> _T:
         """Runs ``work`` on the thread that owns the indexes."""
@@ -209,6 +225,11 @@ class Indexes:
             fresh.overtake(image, former)
             self._indexes[key] = fresh
 
+    def _asked(self, key: ShardKey, work: Callable[[GuildIndex], _T]) -> _T:
+        if key in self.broken:
+            raise BrokenIndex("the index")
+        return work(self._index(key))
+
     def _index(self, key: ShardKey) -> GuildIndex:
         index = self._indexes.get(key)
         if index is None:
@@ -229,4 +250,16 @@ class Indexes:
         self._tended[key] = asyncio.create_task(watched())
 
     async def _on_thread(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        loop = asyncio.get_running_loop()
+        running = self._thread.submit(work)
+        self._on_their_way += 1
+        # Of the thread's own future: who waits for the other one may leave while the work goes on.
+        running.add_done_callback(lambda _: self._hear(loop))
+        return await asyncio.wrap_future(running)
+
+    def _hear(self, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(RuntimeError):  # the loop has ended before the work
+            loop.call_soon_threadsafe(self._finished)
+
+    def _finished(self) -> None:
+        self._on_their_way -= 1

@@ -153,17 +153,19 @@ class Library:
         return self.holding.guilds
 
     async def ask(self, guild_id: GuildId, work: Callable[[GuildIndex], _T], shard: int = 0) -> _T:
-        """Runs ``work`` on one shard of a guild's index, on the thread that owns it.
+        """Runs ``work``, no longer than a search, on one shard of a guild's index.
 
         Raises:
             NotHere: this member does not hold the shard.
             DependencyUnavailable: the indexes are not loaded yet.
         """
-        if self._frontier is None:
-            raise DependencyUnavailable("the index")
-        if shard not in self.holding.held(guild_id):
-            raise NotHere("the shard")
-        return await self._indexes.ask(ShardKey(guild_id, shard), work)
+        return await self._indexes.ask(self._held(guild_id, shard), work)
+
+    async def examine(
+        self, guild_id: GuildId, work: Callable[[GuildIndex], _T], shard: int = 0
+    ) -> _T:
+        """As `ask`, for what reads all of the index: the event loop goes on meanwhile."""
+        return await self._indexes.examine(self._held(guild_id, shard), work)
 
     def holds(self, guild_id: GuildId, shard: int) -> bool:
         """Whether a shard can be searched here."""
@@ -320,7 +322,7 @@ class Library:
             size = self._settings.load_page
             sums = await verifying.of_rows(self._store, self.holding, guild_id, shards, model, size)
             for shard, rows in sums.items():
-                held = await self.ask(guild_id, partial(verifying.of_index, guild_id), shard)
+                held = await self.examine(guild_id, partial(verifying.of_index, guild_id), shard)
                 if (held.value, held.passages) != (rows.value, rows.passages):
                     return False
         return True
@@ -354,7 +356,7 @@ class Library:
             return False
         async with self._changing:  # what is applied and the position belong together
             position = self.position
-            image = await self.ask(guild_id, GuildIndex.image, shard)
+            image = await self.examine(guild_id, GuildIndex.image, shard)
             model = self.model_held(guild_id, shard)
         if position is None or guild_id in self._passed_over:  # it may be by now
             return False
@@ -412,6 +414,13 @@ class Library:
         self._rebuilding.stop()
         self._out_of_turn.stop()
         await self._indexes.close()
+
+    def _held(self, guild_id: GuildId, shard: int) -> ShardKey:
+        if self._frontier is None:
+            raise DependencyUnavailable("the index")
+        if shard not in self.holding.held(guild_id):
+            raise NotHere("the shard")
+        return ShardKey(guild_id, shard)
 
     async def _tend(self, guild_id: GuildId) -> None:
         for shard in sorted(self.holding.applied(guild_id)):

@@ -132,6 +132,11 @@ class IndexSettings(Section):
     )
     max_query_chars: int = Field(default=4_000, ge=1)
     candidates: int = Field(default=200, ge=10, description="passages each leg proposes")
+    search_at_once_passages: int = Field(
+        default=200_000,
+        ge=0,
+        description="an index of so many is searched on the event loop itself; a larger one beside",
+    )
     fold_rows: int = Field(
         default=1024, ge=1, description="vectors without a code that get theirs together"
     )
