@@ -1,9 +1,11 @@
 """Time and identity, injected wherever they are used so that tests own both."""
 
 import hashlib
+import os
 import re
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,6 +19,12 @@ ID_PATTERN = r"[a-z]+_[0-9a-hjkmnp-tv-z]{26}"
 _ID = re.compile(ID_PATTERN)
 _TEN_BITS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _FIVE_BITS = bytes(ord(_ALPHABET[byte & 31]) for byte in range(256))
+_ENDS_AT_ONCE = 256
+
+# Asking the system lets go of the interpreter, and then waits for whichever thread computes. While
+# documents are stored that took a tenth of the event loop's time, so it is asked for many at once.
+_ends: deque[str] = deque()
+os.register_at_fork(after_in_child=_ends.clear)  # or two processes would make the same ids
 
 
 def now() -> datetime:
@@ -36,14 +44,13 @@ def new_id(prefix: str) -> str:
     48 bits of milliseconds, then 80 random bits (the layout of a ULID). The order helps people
     and paging; no correctness rests on it.
     """
-    return f"{prefix}_{_begin(time.time_ns() // 1_000_000)}{_random(16)}"
+    return f"{prefix}_{_begin(time.time_ns() // 1_000_000)}{_end()}"
 
 
 def new_ids(prefix: str, count: int) -> list[str]:
     """Fresh ids of one moment, like those of `new_id` but much cheaper each."""
     begin = f"{prefix}_{_begin(time.time_ns() // 1_000_000)}"
-    ends = _random(16 * count)
-    return [begin + ends[at : at + 16] for at in range(0, 16 * count, 16)]
+    return [begin + end for end in _fresh_ends(count)]
 
 
 def derived_id(prefix: str, at: datetime, *parts: str) -> str:
@@ -76,5 +83,16 @@ def _forty_bits(five: bytes) -> str:
     )
 
 
-def _random(characters: int) -> str:
-    return secrets.token_bytes(characters).translate(_FIVE_BITS).decode()
+def _end() -> str:
+    """The last sixteen characters of an id, of 80 random bits, given to nobody else."""
+    try:
+        return _ends.pop()  # two threads never get the same one
+    except IndexError:
+        last, *others = _fresh_ends(_ENDS_AT_ONCE)
+        _ends.extend(others)
+        return last
+
+
+def _fresh_ends(count: int) -> list[str]:
+    text = secrets.token_bytes(16 * count).translate(_FIVE_BITS).decode()
+    return [text[at : at + 16] for at in range(0, 16 * count, 16)]

@@ -1,6 +1,8 @@
 """Ids and time."""
 
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -17,6 +19,29 @@ def test_an_id_is_its_prefix_and_26_characters() -> None:
 
 def test_fresh_ids_differ() -> None:
     assert len({clock.new_id("evt") for _ in range(1000)}) == 1000
+
+
+def test_threads_make_different_ids() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        made = [*threads.map(clock.new_id, ["evt"] * 4000)]
+
+    assert len(set(made)) == 4000
+
+
+def test_a_process_and_its_child_make_different_ids() -> None:
+    clock.new_id("evt")  # others are ready from now on
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, clock.new_id("evt").encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reading, 100).decode()
+    os.close(reading)
+    os.close(writing)
+
+    assert re.fullmatch(clock.ID_PATTERN, theirs)
+    assert theirs[-16:] != clock.new_id("evt")[-16:]
 
 
 @given(st.text(), st.text())
