@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from cluster.environment import ALLOCATOR
 from cluster.process import free_ports
 
 NAMESPACE = "bench"
@@ -24,6 +25,7 @@ def environment(folder: Path, ports: list[int]) -> Mapping[str, str]:
     stats, metrics, fallback, fallback_grpc, autoscaler, dashboard, first_replica = ports
     haproxy = folder / "haproxy"
     return {
+        **ALLOCATOR,
         "PYTHONPATH": str(_ROOT),
         "GUILD_RAY_NAMESPACE": NAMESPACE,
         "RAY_AUTH_MODE": "token",

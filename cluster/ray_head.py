@@ -41,18 +41,6 @@ class GcsStore:
     password: str
 
 
-ALLOCATOR = {
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
-}
-"""glibc's, of every process: few arenas, and what is freed is kept for the next who needs it.
-
-By default a process of many threads has many arenas, each with memory that nobody uses, and gives
-megabytes back to the kernel only to fault them in anew a moment later: each commit of a lexical
-index takes over a thousand faults, and half as long again.
-"""
-
 GCS = "gcs_server"
 SERVERS = ("postgres", "valkey-server", "unshare")  # share the marker with Ray, and are not Ray
 
@@ -125,7 +113,6 @@ def ray_environment(
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.ingress),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.ingress_last),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
-        **ALLOCATOR,
     }
 
 

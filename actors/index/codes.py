@@ -25,7 +25,7 @@ faiss.omp_set_num_threads(1)
 class Codes:
     """Four bits for each pair of components, in one list, so that a filter loses nothing.
 
-    Learnt once, from the vectors that are there at the start. One thread owns it.
+    Learnt once, from the vectors that are there at the start. Not thread-safe.
 
     Args:
         vectors: shape (n, dimension), n at least 256.

@@ -39,7 +39,7 @@ class Compression:
 
 
 class DenseLeg:
-    """Vectors by slot. Not thread-safe: one thread owns it.
+    """Vectors by slot. Not thread-safe: one thread at a time.
 
     Rows are added behind the last and never change, so what was handed out of them stays as it is.
     When there are ``compress_rows`` of them they want codes, see `compression`; then those that
@@ -114,6 +114,11 @@ class DenseLeg:
         rows = self._looked_at(query, None if alive is None else alive[slots], limit)
         found = gathered(self._vectors.all, rows, query, limit)
         return Ranking(slots[found.slots], found.scores)
+
+    @property
+    def without_code(self) -> int:
+        """Rows that are all looked at, where no filter leaves fewer."""
+        return len(self) - (0 if self._codes is None else len(self._codes))
 
     @property
     def wants_codes(self) -> bool:

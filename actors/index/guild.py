@@ -82,7 +82,7 @@ class _Entry:
 
 
 class GuildIndex:
-    """Passages of one guild. Not thread-safe: one thread owns it.
+    """Passages of one guild. Not thread-safe: one thread at a time.
 
     Changes are visible after `commit`, except that what was replaced or removed is gone at once.
 
@@ -276,6 +276,11 @@ class GuildIndex:
     def without_vector(self) -> int:
         """Passages that only the lexical leg can find."""
         return self._living - self._embedded
+
+    @property
+    def compares(self) -> int:
+        """Numbers of vectors that a search by meaning compares one by one, at most."""
+        return self._dense.without_code * self._dimension
 
     def waiting(self) -> list[str]:
         """Ids of the sources with a passage that has no vector."""

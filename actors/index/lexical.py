@@ -30,7 +30,7 @@ class Ranking:
 
 
 class LexicalLeg:
-    """An index of passages by words. Not thread-safe: one thread owns it.
+    """An index of passages by words. Not thread-safe: one thread at a time.
 
     Changes are visible after `commit`. The writer lives from the first change to the commit, so
     that a guild at rest holds no buffers.

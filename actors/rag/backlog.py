@@ -16,6 +16,7 @@ from actors.rag.embedder import Embedder
 from actors.rag.library import Library
 from actors.rag.store import Pending, RagStore
 from actors.runtime.message import Caller, Command, Context, GuildId
+from actors.runtime.turns import in_turns
 from actors.settings import IndexSettings
 
 _log = structlog.get_logger("elders_guild.rag")
@@ -74,9 +75,9 @@ class Backlog:
 
     async def round(self) -> Round:
         """Gives every guild that waits a bounded number of turns."""
-        waiting = {
-            guild_id: await self._library.waiting(guild_id) for guild_id in self._library.guilds
-        }
+        waiting: dict[GuildId, int] = {}
+        async for guild_id in in_turns(self._library.guilds, self._settings.store_hold_s):
+            waiting[guild_id] = await self._library.waiting(guild_id)
         metrics.INDEX_LAG_EVENTS.labels("dense").set(sum(waiting.values()))
         most = self._settings.embed_claims * _TURNS
         turns = deque(dealt(waiting, claim=self._settings.embed_claim, most=most))

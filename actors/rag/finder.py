@@ -125,7 +125,7 @@ class Finder:
                 meant, self._one.brought_up(guild_id, query.min_position)
             )
             hidden, stale = left.source_ids, not left.known
-            lines = await self._library.ask(
+            lines = await self._library.examine(
                 guild_id,
                 lambda index: evidence.gather(
                     index, asked, self._one.fitting(guild_id, 0, meaning), query.limit, hidden

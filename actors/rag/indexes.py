@@ -5,8 +5,7 @@ by a change. What takes seconds (learning codes, building an index anew) runs on
 beside the searches, and is put in place when it is done.
 
 While that thread has nothing to do the event loop owns them: only it hands out work. A short search
-then takes place at once, without two threads passing the interpreter to and fro, which would cost
-as much again.
+then takes place at once, without two threads passing the interpreter to and fro for it.
 """
 
 import asyncio
@@ -55,6 +54,7 @@ class Indexes:
         self._tended: dict[ShardKey, asyncio.Task[None]] = {}
         self._failed_at: dict[ShardKey, float] = {}
         self._on_their_way = 0  # works that the thread has not finished
+        self._closed = False
         self.broken: set[ShardKey] = set()
 
     def __len__(self) -> int:
@@ -81,16 +81,16 @@ class Indexes:
 
         Args:
             key: the shard.
-            work: no longer than a search; what reads all of the index is for `examine`.
+            work: no longer than a search; what takes longer is for `examine`.
 
         Raises:
             BrokenIndex: there is none that could be asked.
         """
-        index = self._indexes.get(key)
-        small = index is None or index.passages <= self._settings.search_at_once_passages
-        if small and not self._on_their_way:
-            return self._asked(key, work)
-        return await self.examine(key, work)
+        if self._settings.shards > 1:
+            await asyncio.sleep(0)  # the other shards that are held are asked at the same moment
+        if self._on_their_way or self._closed or not self._is_small(key):
+            return await self.examine(key, work)
+        return self._asked(key, work)
 
     async def examine(self, key: ShardKey, work: Callable[[GuildIndex], _T]) -> _T:
         """Runs ``work`` on a shard's index, on the thread that owns it.
@@ -192,6 +192,7 @@ class Indexes:
 
     async def close(self) -> None:
         """Ends both threads; running work is finished."""
+        self._closed = True
         for task in self._tended.values():
             task.cancel()
         for thread in (self._thread, self._aside):
@@ -224,6 +225,14 @@ class Indexes:
         if self._indexes.get(key) is former:  # else the shard was let go meanwhile
             fresh.overtake(image, former)
             self._indexes[key] = fresh
+
+    def _is_small(self, key: ShardKey) -> bool:
+        """Whether a search of it takes no longer than a millisecond or two."""
+        index = self._indexes.get(key)
+        return index is None or (
+            index.passages + index.dead <= self._settings.search_at_once_passages
+            and index.compares <= self._settings.search_at_once_numbers
+        )
 
     def _asked(self, key: ShardKey, work: Callable[[GuildIndex], _T]) -> _T:
         if key in self.broken:

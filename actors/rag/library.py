@@ -164,7 +164,7 @@ class Library:
     async def examine(
         self, guild_id: GuildId, work: Callable[[GuildIndex], _T], shard: int = 0
     ) -> _T:
-        """As `ask`, for what reads all of the index: the event loop goes on meanwhile."""
+        """As `ask`, for what takes longer than a search: the event loop goes on meanwhile."""
         return await self._indexes.examine(self._held(guild_id, shard), work)
 
     def holds(self, guild_id: GuildId, shard: int) -> bool:
@@ -337,6 +337,7 @@ class Library:
             except Exception:  # a bug: old files stay
                 _log.exception("snapshots_not_swept")
             for guild_id in self.guilds:
+                await asyncio.sleep(0)  # of thousands that are small none waits for anything
                 try:
                     await self.save(guild_id)
                 except Exception:  # a bug: the start will read the rows

@@ -97,7 +97,7 @@ class OneShard:
             vector = self.fitting(guild_id, query.shard, meaning)
             return evidence.gather(index, asked, vector, find.limit, left.source_ids)
 
-        lines = await self._library.ask(guild_id, work, query.shard)
+        lines = await self._library.examine(guild_id, work, query.shard)
         return ShardEvidence(
             similar=lines.similar,
             runbooks=lines.runbooks,

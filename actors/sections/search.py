@@ -137,6 +137,11 @@ class IndexSettings(Section):
         ge=0,
         description="an index of so many is searched on the event loop itself; a larger one beside",
     )
+    search_at_once_numbers: int = Field(
+        default=8_000_000,
+        ge=0,
+        description="the same, of vectors that have no code: 20,000 of 384 components",
+    )
     fold_rows: int = Field(
         default=1024, ge=1, description="vectors without a code that get theirs together"
     )

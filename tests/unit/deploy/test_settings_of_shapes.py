@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from actors.settings import Environment, GuildSettings
+from cluster.environment import ALLOCATOR
 from cluster.ports import Ports
 from cluster.ray_head import GcsStore, ray_environment
 from tests.unit.deploy.files import DEPLOY, environment_file, load, manifests, substituted
@@ -101,7 +102,7 @@ def test_ray_is_told_the_same_everywhere() -> None:
     shared = environment_file("ray/ray.env")
 
     beyond = {"RAY_enable_autoscaler_v2": "1"}  # the local stack has one node
-    assert shared == {name: local[name] for name in shared if name in local} | beyond
+    assert shared == {name: local[name] for name in shared if name in local} | ALLOCATOR | beyond
 
 
 def test_the_images_environment_is_read() -> None:

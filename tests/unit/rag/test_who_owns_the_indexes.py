@@ -2,21 +2,27 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable
+from threading import get_ident as this_thread
+from typing import Any
 
+import numpy as np
 import pytest
 
 from actors.embedding.identity import SHIPPED
 from actors.index.guild import GuildIndex
 from actors.index.passage import Passage, Source
+from actors.rag import evidence
 from actors.rag.indexes import Indexes
+from actors.rag.messages import FindEvidence
 from actors.rag.models import Models
 from actors.rag.placement import ShardKey
 from actors.settings import IndexSettings
-from tests.fixtures.rag_builders import GUILD
+from tests.fixtures.rag_builders import DISK, GUILD, context, store_document
+from tests.fixtures.rag_members import MemberOfMany, MemoryPeers
+from tests.fixtures.rag_memory import MemoryLog, MemoryRagStore, WordEmbedder
 
 KEY = ShardKey(GUILD)
-HERE = threading.get_ident
 
 
 class Held:
@@ -36,35 +42,79 @@ class Held:
 
 
 @pytest.fixture
-def indexes() -> Iterator[Indexes]:
+async def indexes() -> AsyncIterator[Indexes]:
     made = Indexes(IndexSettings(search_at_once_passages=1), Models(SHIPPED))
     yield made
-    asyncio.run(made.close())
+    await made.close()
+
+
+@pytest.fixture
+async def member() -> AsyncIterator[MemberOfMany]:
+    """It has one document."""
+    log = MemoryLog()
+    made = MemberOfMany(
+        "rag/1/0", MemoryPeers(), MemoryRagStore(log), log, WordEmbedder(), IndexSettings()
+    )
+    await made.join()
+    await made.pool.ask(store_document(DISK))
+    await made.catch_up()
+    yield made
+    await made.library.close()
 
 
 def thread_of(_: GuildIndex) -> int:
-    return HERE()
+    return this_thread()
+
+
+def passage(**fields: Any) -> Passage:
+    return Passage(
+        chunk_id="c", position=0, heading="", text="disk", char_start=0, char_end=4, **fields
+    )
+
+
+def source(source_id: str) -> Source:
+    return Source(source_id=source_id, type="document", version=1, title=source_id)
+
+
+async def is_done(work: "asyncio.Task[int]") -> bool:
+    """Whether it is done once the event loop has come round."""
+    await asyncio.wait([work], timeout=0)
+    return work.done()
 
 
 async def test_a_search_that_nothing_stands_before_takes_place_at_once(indexes: Indexes) -> None:
-    assert await indexes.ask(KEY, thread_of) == HERE()
+    assert await indexes.ask(KEY, thread_of) == this_thread()
 
 
-async def test_what_reads_all_of_an_index_leaves_the_event_loop_alone(indexes: Indexes) -> None:
-    assert await indexes.examine(KEY, thread_of) != HERE()
+async def test_what_takes_longer_leaves_the_event_loop_alone(indexes: Indexes) -> None:
+    assert await indexes.examine(KEY, thread_of) != this_thread()
 
 
-async def test_so_does_the_search_of_a_large_one(indexes: Indexes) -> None:
-    passage = Passage(chunk_id="c", position=0, heading="", text="disk", char_start=0, char_end=4)
-    await indexes.put(
-        KEY,
-        [
-            (Source(source_id=name, type="document", version=1, title=name), [passage])
-            for name in ("doc_1", "doc_2")
-        ],
-    )
+async def test_so_does_the_search_of_many_passages(indexes: Indexes) -> None:
+    await indexes.put(KEY, [(source("doc_1"), [passage()]), (source("doc_2"), [passage()])])
 
-    assert await indexes.ask(KEY, thread_of) != HERE()
+    assert await indexes.ask(KEY, thread_of) != this_thread()
+
+
+async def test_so_does_the_search_of_a_few_that_many_have_left(indexes: Indexes) -> None:
+    await indexes.put(KEY, [(source("doc_1"), [passage()]), (source("doc_2"), [passage()])])
+    await indexes.put(KEY, (), ["doc_1", "doc_2"])
+
+    assert await indexes.ask(KEY, thread_of) != this_thread()
+
+
+async def test_so_does_the_search_of_many_vectors_without_codes() -> None:
+    indexes = Indexes(IndexSettings(search_at_once_numbers=SHIPPED.dimension), Models(SHIPPED))
+    east = np.eye(SHIPPED.dimension, dtype=np.float32)[0]
+
+    await indexes.put(KEY, [(source("doc_1"), [passage(vector=east)])])
+    one = await indexes.ask(KEY, thread_of)
+    await indexes.put(KEY, [(source("doc_2"), [passage(vector=east)])])
+    two = await indexes.ask(KEY, thread_of)
+    await indexes.close()
+
+    assert one == this_thread()
+    assert two != this_thread()
 
 
 async def test_a_search_waits_for_the_change_before_it(indexes: Indexes) -> None:
@@ -72,15 +122,13 @@ async def test_a_search_waits_for_the_change_before_it(indexes: Indexes) -> None
     change = asyncio.create_task(indexes.run(held))
     await held.begun.wait()
     search = asyncio.create_task(indexes.ask(KEY, thread_of))
-    await asyncio.wait([search], timeout=0)
-
-    waited = not search.done()
+    at_once = await is_done(search)
     held.let_go()
     await change
 
-    assert waited
-    assert await search != HERE()
-    assert await indexes.ask(KEY, thread_of) == HERE()
+    assert not at_once
+    assert await search != this_thread()
+    assert await indexes.ask(KEY, thread_of) == this_thread()
 
 
 async def test_a_change_that_nobody_waits_for_any_more_still_stands_before(
@@ -92,10 +140,63 @@ async def test_a_change_that_nobody_waits_for_any_more_still_stands_before(
     change.cancel()
     await asyncio.wait([change])
     search = asyncio.create_task(indexes.ask(KEY, thread_of))
-    await asyncio.wait([search], timeout=0)
-
-    waited = not search.done()
+    at_once = await is_done(search)
     held.let_go()
 
-    assert waited
-    assert await search != HERE()
+    assert not at_once
+    assert await search != this_thread()
+    assert await indexes.ask(KEY, thread_of) == this_thread()
+
+
+async def test_a_change_that_was_given_up_before_it_began_stands_before_nothing(
+    indexes: Indexes,
+) -> None:
+    held = Held()
+    first = asyncio.create_task(indexes.run(held))
+    await held.begun.wait()
+    second = asyncio.create_task(indexes.run(lambda: None))
+    await asyncio.sleep(0)
+    second.cancel()
+    held.let_go()
+    await asyncio.wait([first, second])
+    await asyncio.sleep(0)
+
+    assert await indexes.ask(KEY, thread_of) == this_thread()
+
+
+async def test_neither_does_one_that_failed(indexes: Indexes) -> None:
+    def fails() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await indexes.run(fails)
+
+    assert await indexes.ask(KEY, thread_of) == this_thread()
+
+
+async def test_nothing_is_asked_after_the_end(indexes: Indexes) -> None:
+    await indexes.close()
+
+    with pytest.raises(RuntimeError):
+        await indexes.ask(KEY, thread_of)
+
+
+async def test_a_dossier_and_a_proof_are_not_made_on_the_event_loop(
+    member: MemberOfMany, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def noting(work: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*given: Any) -> Any:
+            threads.append(this_thread())
+            return work(*given)
+
+        return noted
+
+    monkeypatch.setattr(evidence, "gather", noting(evidence.gather))
+    monkeypatch.setattr(GuildIndex, "image", noting(GuildIndex.image))
+    await member.pool.ask(FindEvidence(context=context(), incident_id="inc_1", title="disk"))
+    await member.library.verify(GUILD)
+
+    assert len(threads) == 2
+    assert this_thread() not in threads
