@@ -93,7 +93,7 @@ async def test_what_one_member_hears_all_have_learnt_and_so_has_who_starts_later
         await member.library.load()
     stored = [await first.pool.ask_outcome(document(topic)) for topic in range(DOCUMENTS)]
     ids = [one.unwrap().document_id for one in stored]
-    await first.library.reach(GUILD, stored[-1].position)
+    await first.library.reach(GUILD, stored[-1].position, timeout_s=0.1)
     while await first.backlog.embed_some(GUILD):
         await first.library.catch_up()
     given = [
@@ -110,7 +110,9 @@ async def test_what_one_member_hears_all_have_learnt_and_so_has_who_starts_later
     again = await first.pool.ask_outcome(given[-1])
 
     await late.library.load()
-    asked = Search(context=context(), text=question(20), min_position=outcomes[-1].position)
+    asked = Search(
+        context=context(), text=question(20), min_position=outcomes[-1].position, wait_s=0.1
+    )
     hits = [await member.pool.ask(asked) for member in (first, second, late)]
 
     assert again == outcomes[-1]

@@ -165,7 +165,7 @@ async def test_a_search_that_must_know_the_feedback_is_weighed_with_it(world: Wo
 
     found = [
         await member.pool.ask(
-            Search(context=context(), text=question(20), min_position=position, wait_s=10.0)
+            Search(context=context(), text=question(20), min_position=position, wait_s=0.01)
         )
         for member in world.members
     ]
