@@ -151,7 +151,9 @@ async def running_guild(urls: DatabaseUrls) -> AsyncIterator[Guild]:
     finally:
         await owner.close()
     config = GuildSettings()
-    start_supervisor(config, {"bus": POOLS["bus"], _SINK: sink.PATH})
+    # The gateway admits nobody without the identity pool's list of revoked tokens.
+    kept = {name: POOLS[name] for name in ("bus", "identity")}
+    start_supervisor(config, {**kept, _SINK: sink.PATH})
     start_routers(config)
     pools = Pools(config)
     try:
