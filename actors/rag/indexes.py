@@ -259,14 +259,19 @@ class Indexes:
         self._tended[key] = asyncio.create_task(watched())
 
     async def _on_thread(self, work: Callable[[], _T]) -> _T:
-        loop = asyncio.get_running_loop()
         running = self._thread.submit(work)
         self._on_their_way += 1
-        # Of the thread's own future: who waits for the other one may leave while the work goes on.
-        running.add_done_callback(lambda _: self._hear(loop))
-        return await asyncio.wrap_future(running)
+        try:
+            return await asyncio.wrap_future(running)
+        finally:
+            if running.done():
+                self._on_their_way -= 1
+            else:  # who waited has left, and the work goes on
+                loop = asyncio.get_running_loop()
+                running.add_done_callback(lambda _: self._hear(loop))
 
     def _hear(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On the thread: the end of a work that nobody waits for."""
         with suppress(RuntimeError):  # the loop has ended before the work
             loop.call_soon_threadsafe(self._finished)
 

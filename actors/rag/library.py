@@ -32,6 +32,7 @@ from actors.rag.snapshots import Snapshots
 from actors.rag.store import Loaded, RagStore
 from actors.rag.tail_pace import TailPace
 from actors.runtime.message import GuildId, Position
+from actors.runtime.turns import in_turns
 from actors.settings import IndexSettings
 from actors.storage.frontier import Frontier
 from actors.storage.log import Unreadable
@@ -336,8 +337,7 @@ class Library:
                     await asyncio.to_thread(self._snapshots.sweep)
             except Exception:  # a bug: old files stay
                 _log.exception("snapshots_not_swept")
-            for guild_id in self.guilds:
-                await asyncio.sleep(0)  # of thousands that are small none waits for anything
+            async for guild_id in in_turns(self.guilds, self._settings.store_hold_s):
                 try:
                     await self.save(guild_id)
                 except Exception:  # a bug: the start will read the rows

@@ -123,7 +123,9 @@ class IndexSettings(Section):
     max_waiting_documents: int = Field(default=5_000, ge=1, description="not yet committed")
     max_waiting_bytes: int = Field(default=64 << 20, ge=1024, description="their texts and vectors")
     store_hold_s: float = Field(
-        default=0.02, gt=0, description="of cutting documents, before others have a turn"
+        default=0.02,
+        gt=0,
+        description="of cutting documents or looking at guilds, before others have a turn",
     )
     store_attempts: int = Field(default=5, ge=1, description="when a race for a version is lost")
     retry_after_s: float = Field(default=1.0, gt=0)

@@ -76,10 +76,21 @@ def source(source_id: str) -> Source:
     return Source(source_id=source_id, type="document", version=1, title=source_id)
 
 
-async def is_done(work: "asyncio.Task[int]") -> bool:
-    """Whether it is done once the event loop has come round."""
-    await asyncio.wait([work], timeout=0)
-    return work.done()
+async def under_way(indexes: Indexes) -> tuple[Held, "asyncio.Task[None]"]:
+    """A change that the thread has begun."""
+    held = Held()
+    change = asyncio.create_task(indexes.run(held))
+    await held.begun.wait()
+    return held, change
+
+
+async def waits_for(held: Held, indexes: Indexes) -> bool:
+    """Whether a search comes behind what is held, which is let go for it."""
+    search = asyncio.create_task(indexes.ask(KEY, thread_of))
+    await asyncio.wait([search], timeout=0)
+    at_once = search.done()
+    held.let_go()
+    return await search != this_thread() and not at_once
 
 
 async def test_a_search_that_nothing_stands_before_takes_place_at_once(indexes: Indexes) -> None:
@@ -118,48 +129,34 @@ async def test_so_does_the_search_of_many_vectors_without_codes() -> None:
 
 
 async def test_a_search_waits_for_the_change_before_it(indexes: Indexes) -> None:
-    held = Held()
-    change = asyncio.create_task(indexes.run(held))
-    await held.begun.wait()
-    search = asyncio.create_task(indexes.ask(KEY, thread_of))
-    at_once = await is_done(search)
-    held.let_go()
-    await change
+    held, change = await under_way(indexes)
 
-    assert not at_once
-    assert await search != this_thread()
+    assert await waits_for(held, indexes)
+    await change
     assert await indexes.ask(KEY, thread_of) == this_thread()
 
 
 async def test_a_change_that_nobody_waits_for_any_more_still_stands_before(
     indexes: Indexes,
 ) -> None:
-    held = Held()
-    change = asyncio.create_task(indexes.run(held))
-    await held.begun.wait()
+    held, change = await under_way(indexes)
     change.cancel()
     await asyncio.wait([change])
-    search = asyncio.create_task(indexes.ask(KEY, thread_of))
-    at_once = await is_done(search)
-    held.let_go()
 
-    assert not at_once
-    assert await search != this_thread()
+    assert await waits_for(held, indexes)
     assert await indexes.ask(KEY, thread_of) == this_thread()
 
 
 async def test_a_change_that_was_given_up_before_it_began_stands_before_nothing(
     indexes: Indexes,
 ) -> None:
-    held = Held()
-    first = asyncio.create_task(indexes.run(held))
-    await held.begun.wait()
+    held, first = await under_way(indexes)
     second = asyncio.create_task(indexes.run(lambda: None))
     await asyncio.sleep(0)
     second.cancel()
     held.let_go()
     await asyncio.wait([first, second])
-    await asyncio.sleep(0)
+    await indexes.run(lambda: None)  # behind both of them
 
     assert await indexes.ask(KEY, thread_of) == this_thread()
 
