@@ -93,12 +93,20 @@ class World:
             )
         return frozenset(row["dimension"] for row in rows)
 
-    async def watch(self) -> None:
-        """Writes and reads, for ever."""
-        while True:
-            await self.write(1)
-            self.models_seen.add(await self.dimensions())
+    async def watch(self, until: asyncio.Event) -> None:
+        """Writes and reads, and reads once more at the end.
+
+        Until the switch one passage is written for each batch that the next model is given, so
+        the move gains on the writer however fast or slow either is.
+        """
+        given, written = len(self.server.asked), self.written
+        while not until.is_set():
+            seen = await self.dimensions()
+            self.models_seen.add(seen)
+            if TARGET.dimension in seen or self.written - written < len(self.server.asked) - given:
+                await self.write(1)
             await asyncio.sleep(0.02)
+        self.models_seen.add(await self.dimensions())
 
 
 @pytest.fixture
@@ -150,10 +158,11 @@ async def test_a_killed_move_is_gone_on_with_and_a_reader_never_sees_two_models(
     await killed.communicate()
     half = await world.following.progress(GUILD, TARGET)
     between = (await world.store.model(GUILD), await world.dimensions())
-    watching = asyncio.create_task(world.watch())
+    ended = asyncio.Event()
+    watching = asyncio.create_task(world.watch(ended))
     status, report = await world.run()
-    watching.cancel()
-    await asyncio.wait([watching])
+    ended.set()
+    await watching
 
     moved = report["guilds"][GUILD]
     assert DOCUMENTS // 4 <= half.ready < half.passages == DOCUMENTS
