@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 from actors.index.passage import Passage, Source, Vector
 
+_BLOCK = 64
+"""So many vectors are gathered at once: each alone would cost ten times as much."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DenseImage:
@@ -33,6 +36,21 @@ class DenseImage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Some sources with their passages, and the vectors of these passages together.
+
+    Attributes:
+        sources: each with its passages, without vectors.
+        vectors: of all the passages in their order, shape (passages, dimension).
+        known: which passages have one; of the others the row is zeros.
+    """
+
+    sources: Sequence[tuple[Source, Sequence[Passage]]]
+    vectors: Vector
+    known: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Image:
     """The sources of an index with their passages; nothing in it changes any more.
 
@@ -46,14 +64,23 @@ class Image:
     passages: Sequence[Passage]
     dense: DenseImage
 
+    def blocks(self) -> Iterator[Block]:
+        """All of it, a few dozen passages at a time, or one source where that has more."""
+        some: list[tuple[Source, list[Passage]]] = []
+        slots: list[int] = []
+        for source, own in self.sources:
+            some.append((source, [self.passages[slot] for slot in own]))
+            slots += own
+            if max(len(some), len(slots)) >= _BLOCK:
+                yield Block(some, *self.dense.of(slots))
+                some, slots = [], []
+        if some:
+            yield Block(some, *self.dense.of(slots))
+
     def loaded(self) -> Iterator[tuple[Source, list[Passage]]]:
         """Each source with its passages and their vectors, as `GuildIndex.replace` takes them."""
-        for source, slots in self.sources:
-            vectors, known = self.dense.of(slots)
-            yield (
-                source,
-                [
-                    self.passages[slot].with_vector(vector if present else None)
-                    for slot, vector, present in zip(slots, vectors, known.tolist(), strict=True)
-                ],
-            )
+        for block in self.blocks():
+            present = zip(block.vectors, block.known.tolist(), strict=True)
+            vectors = iter([vector if known else None for vector, known in present])
+            for source, passages in block.sources:
+                yield source, [passage.with_vector(next(vectors)) for passage in passages]

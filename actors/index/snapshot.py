@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from actors.index.checksum import Checksum
-from actors.index.image import Image
+from actors.index.image import Block, Image
 from actors.index.passage import Passage, Source, Vector
 from actors.private_folder import is_private
 from actors.runtime.message import GuildId, Position
@@ -214,22 +214,36 @@ class _Writer:
 
 def _lines(image: Image, checksum: Checksum) -> Iterator[bytes]:
     """Each source with its passages and the rows of their vectors, counted by the checksum."""
-    known = 0
-    for source, passages in image.loaded():
-        checksum.add(source, passages)
-        rows = []
-        for passage in passages:
-            rows.append(_NO_ROW if passage.vector is None else known)
-            known += passage.vector is not None
-        yield orjson.dumps([_plain(source), [_bare(one) for one in passages], rows]) + b"\n"
+    before = 0
+    for block in image.blocks():
+        rows = np.where(block.known, before + np.cumsum(block.known) - 1, _NO_ROW).tolist()
+        before += int(np.count_nonzero(block.known))
+        vectors = _each(block)
+        lines, begin = [], 0
+        for source, passages in block.sources:
+            own = slice(begin, begin + len(passages))
+            begin = own.stop
+            ids = [passage.chunk_id for passage in passages]
+            checksum.count(source, zip(ids, vectors[own], strict=True))
+            line = [_plain(source), [_bare(passage) for passage in passages], rows[own]]
+            lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        yield b"".join(lines)
+
+
+def _each(block: Block) -> list[bytes]:
+    """The vectors of the block's passages; nothing where there is none."""
+    together = block.vectors.astype(_FLOAT32, copy=False).tobytes()
+    size = block.vectors.shape[1] * _FLOAT32.itemsize
+    return [
+        together[row * size : (row + 1) * size] if known else b""
+        for row, known in enumerate(block.known.tolist())
+    ]
 
 
 def _vectors(image: Image) -> Iterator[bytes]:
     """In the order of their rows."""
-    for _, passages in image.loaded():
-        for passage in passages:
-            if passage.vector is not None:
-                yield passage.vector.astype(_FLOAT32, copy=False).tobytes()
+    for block in image.blocks():
+        yield block.vectors[block.known].astype(_FLOAT32, copy=False).tobytes()
 
 
 def _checked(file: BinaryIO) -> Manifest:

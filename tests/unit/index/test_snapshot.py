@@ -109,8 +109,8 @@ def test_what_left_the_index_is_not_written(tmp_path: Path) -> None:
     assert [one.source_id for one, _ in read.loaded] == ["doc_0", "doc_1", "doc_2", "doc_4"]
 
 
-def test_writing_holds_one_source_at_a_time(tmp_path: Path) -> None:
-    count, dimension = 2_000, 256
+def test_writing_holds_a_few_dozen_passages_at_a_time(tmp_path: Path) -> None:
+    count, dimension = 8_000, 256
     vectors = np.ones((count, dimension), np.float32)
     image = Image(
         sources=[(source(number), (number,)) for number in range(count)],
