@@ -19,10 +19,6 @@ _EXACT_AMONG = 2
 """So many times the limit are looked at exactly, of those whose codes are near; and at least:"""
 _EXACT_AT_LEAST = 100
 
-_DEAD_AMONG = 4
-"""Where few are dead, so many times more are asked for instead of a filter."""
-_FEW_DEAD = 1 / 20
-
 _GATHERED_SHARE = 1 / 20
 """A filter that leaves no more than this share of the rows is answered from those alone."""
 
@@ -156,20 +152,9 @@ class DenseLeg:
             return np.arange(total) if alive is None else np.flatnonzero(alive)
         coded = len(self._codes)
         among = max(_EXACT_AMONG * limit, _EXACT_AT_LEAST)
-        near = self._near(self._codes, query, None if alive is None else alive[:coded], among)
+        near = self._codes.near(query, None if alive is None else alive[:coded], among)
         rest = np.arange(coded, total)
         return np.concatenate([near, rest if alive is None else rest[alive[coded:]]])
-
-    def _near(self, codes: Codes, query: Vector, alive: Mask | None, among: int) -> Numbers:
-        if alive is None:
-            return codes.near(query, None, among)
-        left = int(np.count_nonzero(alive))
-        if left >= len(alive) * (1 - _FEW_DEAD):
-            near = codes.near(query, None, _DEAD_AMONG * among)
-            kept = near[alive[near]]
-            if len(kept) >= min(among, left):
-                return kept
-        return codes.near(query, alive, among)
 
     def _row(self, slot: int) -> int:
         return int(self._row_of.all[slot]) if slot < len(self._row_of) else -1
