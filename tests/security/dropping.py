@@ -18,7 +18,8 @@ from tests.security.bombs import BOMBS, Bomb
 
 UPLOAD = "/api/v1/rag/documents:upload"
 MAX_S = 2.0
-_ATTEMPTS = 3  # the machine may be busy with something else
+_ATTEMPTS = 8  # the machine may be busy with something else
+_REST_S = 1.0  # until there is another parser in the place of one that was ended
 _GOOD = Bomb("a.md", "text/markdown", lambda: b"# Disk full")
 
 
@@ -48,6 +49,7 @@ async def _drop(client: httpx.AsyncClient, bomb: Bomb, data: bytes) -> dict[str,
         best = min(best, time.perf_counter() - started)
         if best <= MAX_S:
             break
+        await asyncio.sleep(_REST_S)
     return {"status": answer.status_code, "seconds": round(best, 3), "text": answer.text}
 
 

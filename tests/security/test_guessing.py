@@ -19,7 +19,7 @@ async def app() -> FastAPI:
 
 async def made(*proxies: str) -> FastAPI:
     config = settings(trusted_proxies=tuple(ip_network(proxy) for proxy in proxies))
-    pools = sages(config)
+    pools = sages(config, lambda: 1_000.0)  # no moment passes between two guesses
     await people(pools["identity"])
     return app_over(pools, config)
 

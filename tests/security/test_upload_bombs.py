@@ -14,6 +14,8 @@ import pytest
 from tests.security.bombs import BOMBS
 from tests.security.dropping import MAX_S
 
+pytestmark = pytest.mark.timeout(900)
+
 ROOT = Path(__file__).parents[2]
 MAX_BYTES = 256 << 20
 
@@ -36,7 +38,7 @@ def run(module: str, folder: Path) -> str:
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=280,
+        timeout=420,
     ).stdout
 
 

@@ -56,8 +56,9 @@ async def test_a_rule_that_fires_opens_one_incident_and_its_end_resolves_it(
             ended = await admin.until(
                 path, lambda one: one["status"] == "resolved", timeout_s=_WAIT_S
             )
+            (alert,) = (await admin.get(f"{path}/alerts")).body["items"]
+            found = await incidents_of(admin, watched)
 
-        (alert,) = (await admin.get(f"{path}/alerts")).body["items"]
         assert ended.body["resolved_by"] == "source"
         assert alert["status"] == "resolved"
-        assert len(await incidents_of(admin, watched)) == 1
+        assert len(found) == 1

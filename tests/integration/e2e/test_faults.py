@@ -25,13 +25,13 @@ def assert_sound(outcome: Outcome, kills: int) -> None:
     assert outcome.sound
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_whatever_dies_each_event_takes_effect_once_and_in_order(
     stack: Stack, tmp_path: Path
 ) -> None:
     workload = await new_workload(stack, 1, handled=False)
 
-    outcome = await play(stack, workload, strikes(1, _KILLS, TARGETS), tmp_path, seconds=240)
+    outcome = await play(stack, workload, strikes(1, _KILLS, TARGETS), tmp_path, seconds=600)
 
     assert_sound(outcome, _KILLS)
     assert {fault.target for fault in outcome.faults} == set(TARGETS)

@@ -10,7 +10,7 @@ import pytest
 from cluster.process import free_ports
 from cluster.state import Stack
 from tests.fixtures.require import require_service
-from tests.integration.nginx.nodes import Front, front, front_files
+from tests.integration.nginx.nodes import Front, front, front_files, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
@@ -35,6 +35,7 @@ def client(nginx: Front) -> Iterator[httpx.Client]:
 
 
 def test_the_guild_answers_through_nginx_in_its_own_words(client: httpx.Client) -> None:
+    until(lambda: client.get("/readyz").status_code == 200)  # a member may just have been killed
     ready = client.get("/readyz", headers={"X-Request-Id": "mine"})
     nobody = client.get("/api/v1/incidents")
     nothing = client.get("/api/v1/nothing-of-this-name")

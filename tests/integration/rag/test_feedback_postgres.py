@@ -35,7 +35,7 @@ from tests.fixtures.two_legs import DOCUMENTS, TopicEmbedder, document, question
 pytestmark = pytest.mark.integration
 
 # Long waits: another test on the same server may hold the log's horizon for a moment.
-SETTINGS = IndexSettings(position_wait_s=10.0, removals_timeout_s=10.0)
+SETTINGS = IndexSettings(position_wait_s=10.0, ahead_timeout_s=20.0, removals_timeout_s=10.0)
 TAUGHT = range(12)
 
 

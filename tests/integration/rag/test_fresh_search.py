@@ -30,7 +30,14 @@ from tests.fixtures.storage import opened, run_as_owner
 
 pytestmark = pytest.mark.integration
 
-SETTINGS = IndexSettings(tail_poll_s=0.05, embed_poll_s=0.02, position_wait_s=0.2)
+# Nothing follows the log here: reading out of turn must end, however busy the machine is.
+SETTINGS = IndexSettings(
+    tail_poll_s=0.05,
+    embed_poll_s=0.02,
+    position_wait_s=0.2,
+    ahead_timeout_s=20.0,
+    removals_timeout_s=20.0,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ SETTINGS = IndexSettings(
     tail_poll_s=0.05,
     embed_poll_s=0.02,
     position_wait_s=0.2,
+    ahead_timeout_s=20.0,
+    removals_timeout_s=20.0,
     gather_timeout_s=20.0,
 )
 NAMES = ("rag/1/0", "rag/1/1")

@@ -135,7 +135,7 @@ async def running(
 
 async def until_drained(relay: Relay) -> None:
     """Everything was delivered or given up."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             states = await relay.states()
             if states and not any(state.lag for state in states):

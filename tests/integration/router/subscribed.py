@@ -61,7 +61,7 @@ def settings_for(ground: Ground, redis_url: str = "") -> GuildSettings:
         outbound=OutboundSettings(
             allow_http=True, ports=(), allowed_networks=(ip_network("127.0.0.0/8"),), unread_s=0.05
         ),
-        webhooks=WebhookSettings(origin="guild.example.com", agree_timeout_s=1.0, timeout_s=2.0),
+        webhooks=WebhookSettings(origin="guild.example.com", agree_timeout_s=4.0, timeout_s=5.0),
     )
 
 
@@ -82,10 +82,11 @@ class _Host(OneDatabase):
 
 @dataclass
 class SubscribedGuild:
-    """What one of the guild asks the bus."""
+    """What one of the guild asks the bus, and the router that serves it."""
 
     bus: LocalPool
     guild: GuildId
+    relay: Relay
 
     @property
     def context(self) -> Context:
@@ -125,13 +126,24 @@ class SubscribedGuild:
 
     async def until_caught_up(self, name: str = "orders") -> None:
         """Everything is delivered, or in the dead letters."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while (await self.state(name)).progress.lag:  # noqa: ASYNC110  # the database's matter
+                await asyncio.sleep(0.02)
+
+    async def until_served(self, wanted: SubscriptionInfo) -> None:
+        """The router delivers as this version of the declaration says."""
+        one = wanted.subscription
+        name = f"{one.subscription_id}@{one.generation}"
+        async with asyncio.timeout(120):
+            while True:
+                served = self.relay.serving().subscription_of(name)
+                if served is not None and served.version >= one.version:
+                    return
                 await asyncio.sleep(0.02)
 
     async def until_disabled(self, name: str = "orders") -> SubscriptionInfo:
         """The router has given it up."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 info = await self.state(name)
                 if info.subscription.state == "disabled":
@@ -146,8 +158,8 @@ async def subscribed(ground: Ground, settings: GuildSettings) -> AsyncIterator[S
     member = BusMember(MemberIdentity(pool="bus", generation=1, number=0))
     pool = LocalPool(await member.open(host))
     try:
-        async with routing(ground, settings):
-            yield SubscribedGuild(pool, ground.guild)
+        async with routing(ground, settings) as relay:
+            yield SubscribedGuild(pool, ground.guild, relay)
     finally:
         await host.close()
 

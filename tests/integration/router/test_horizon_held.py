@@ -65,7 +65,7 @@ async def metric_after(look: Chore) -> float:
 
 async def until_effects(ground: Ground, count: int) -> None:
     """So many events took effect."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             if len(await ground.effects(ALL.name)) == count:
                 return

@@ -46,7 +46,7 @@ async def router(ground: Ground) -> AsyncIterator[RouterActor]:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             if await condition():
                 return
@@ -57,6 +57,15 @@ async def leads(actor: RouterActor) -> bool:
     return (await actor.health()).leading
 
 
+async def serves(actor: RouterActor) -> bool:
+    return bool((await actor.snapshot()).subscriptions)
+
+
+async def has_measured(actor: RouterActor) -> bool:
+    samples = (await actor.health()).samples
+    return any(sample.name == "elders_guild_outbox_lag_seconds" for sample in samples)
+
+
 async def has_read(actor: RouterActor) -> bool:
     states = (await actor.snapshot()).subscriptions
     return bool(states) and all(state.cursor != "1-0-0" for state in states)
@@ -65,9 +74,10 @@ async def has_read(actor: RouterActor) -> bool:
 async def test_it_leads_delivers_and_tells_how_it_stands(ground: Ground) -> None:
     async with router(ground) as actor:
         await until(lambda: leads(actor))
+        await until(lambda: serves(actor))
         await ground.publish("inc_1", 0)
         await actor.nudge()
-        await asyncio.sleep(0.3)
+        await until(lambda: has_measured(actor))
         snapshot = await actor.snapshot()
         health = await actor.health()
 

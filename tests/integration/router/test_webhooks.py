@@ -16,6 +16,7 @@ from actors.router.sinks.factory import Sinks
 from actors.runtime.local import LocalPool
 from actors.storage.leaders import Leaders
 from actors.webhooks.signing import BadSignature, verify
+from cluster.process import free_ports
 from tests.fixtures.bus_builders import key
 from tests.fixtures.receiver import Receiver, Reply, Request, agrees
 from tests.fixtures.router import until
@@ -152,7 +153,7 @@ async def test_a_rotation_loses_no_delivery_and_the_next_one_ends_the_first_secr
             RotateSecret(context=guild.context, command_id=key(), name="orders")
         )
         secrets.append(rotated.secret)
-        await asyncio.sleep(0.2)  # the router takes up the change
+        await guild.until_served(rotated)
     await guild.publish("2")
     await guild.until_caught_up()
 
@@ -307,7 +308,7 @@ async def test_a_receiver_that_is_down_for_a_while_misses_nothing(
 
 
 async def test_a_receiver_that_dies_and_comes_back_misses_nothing(guild: SubscribedGuild) -> None:
-    receiver = Receiver()
+    receiver = Receiver(port=free_ports(1)[0])  # one that nobody is given meanwhile
     async with receiver.listening():
         await guild.subscribe(WebhookSink(url=receiver.url))
         await guild.publish("0")

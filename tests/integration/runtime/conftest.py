@@ -23,8 +23,8 @@ _ENVIRONMENT = {
     "GUILD_RUNTIME__DRAIN_TIMEOUT_S": "10",
     "GUILD_RUNTIME__GROW_AFTER_S": "1",
     "GUILD_RUNTIME__SHRINK_AFTER_S": "2",
-    "GUILD_RUNTIME__FAILOVER_BUDGET_S": "20",
-    "GUILD_RUNTIME__DEFAULT_TIMEOUT_S": "30",
+    "GUILD_RUNTIME__FAILOVER_BUDGET_S": "60",
+    "GUILD_RUNTIME__DEFAULT_TIMEOUT_S": "90",
     "RAY_kill_worker_timeout_milliseconds": "500",
 }
 
@@ -34,7 +34,7 @@ def guild_settings() -> Iterator[GuildSettings]:
     """The settings of this process and, since it starts Ray, of every worker."""
     saved = dict(os.environ)
     os.environ.update(_ENVIRONMENT)
-    yield GuildSettings(runtime=RuntimeSettings(failover_budget_s=20, default_timeout_s=30))
+    yield GuildSettings(runtime=RuntimeSettings(failover_budget_s=60, default_timeout_s=90))
     os.environ.clear()
     os.environ.update(saved)
 
@@ -63,7 +63,7 @@ async def pools(cluster: GuildSettings) -> AsyncIterator[Pools]:
 
 
 async def until(
-    supervisor: Any, condition: Callable[[Status], bool], timeout_s: float = 40
+    supervisor: Any, condition: Callable[[Status], bool], timeout_s: float = 110
 ) -> Status:
     """The supervisor's status once it meets the condition."""
     async with asyncio.timeout(timeout_s):

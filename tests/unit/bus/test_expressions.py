@@ -113,11 +113,11 @@ def test_no_expression_holds_up_a_process(source: str, data: Any) -> None:
     except ValidationError:
         return
 
-    begun = time.perf_counter()
+    begun = time.thread_time()
     with suppress(Exception):  # one that fails on this data
         expression.holds({"data": data})
 
-    assert time.perf_counter() - begun < TOO_LONG_S
+    assert time.thread_time() - begun < TOO_LONG_S
 
 
 def test_an_expression_of_the_greatest_length_is_possible() -> None:

@@ -53,9 +53,9 @@ def test_a_pattern_matches_what_it_is_made_of(pattern: str) -> None:
 
 def test_many_stars_take_no_longer_than_few() -> None:
     pattern = "*a" * 60 + "b"
-    begun = time.perf_counter()
+    begun = time.thread_time()
 
     found = patterns.compiled([pattern]).fullmatch("a" * 120)
 
     assert found is None
-    assert time.perf_counter() - begun < 1.0  # by backtracking: longer than anybody lives
+    assert time.thread_time() - begun < 1.0  # by backtracking: longer than anybody lives

@@ -16,6 +16,8 @@ from tests.unit.runtime.member_side import Connection, settled
 from tests.unit.runtime.pool_side import FIRST, SECOND, SETTINGS, Guild
 from tests.unit.runtime.samples import CONTEXT, Abacus, Add, Deliver, Echo, Refuse, Wait
 
+WARY = SETTINGS.model_copy(update={"lone_suspect_s": 3_600.0, "suspect_pause_s": 3_600.0})
+
 
 class Flaky(Abacus):
     """Fails some times before it answers."""
@@ -133,7 +135,7 @@ async def test_what_may_kill_a_member_has_one_for_itself() -> None:
 
 
 async def test_the_last_member_is_spared_until_the_lost_one_may_be_back() -> None:
-    guild = Guild(FIRST, SECOND)
+    guild = Guild(FIRST, SECOND, settings=WARY)
     guild.sage.gate("suspect").set()
     await guild.pool.ask(echo())
     (owner,) = [member for member, calls in guild.calls().items() if calls]
@@ -142,13 +144,14 @@ async def test_the_last_member_is_spared_until_the_lost_one_may_be_back() -> Non
 
     with pytest.raises(DependencyUnavailable):
         await guild.pool.ask(delivery("suspect", apart=True), timeout_s=0.05)
+    guild.pool._died_at -= WARY.lone_suspect_s
     await guild.pool.ask(delivery("suspect", apart=True))
 
     assert guild.sage.started == ["suspect"]
 
 
 async def test_a_member_that_only_falls_silent_is_not_waited_for_to_come_back() -> None:
-    guild = Guild(FIRST, SECOND)
+    guild = Guild(FIRST, SECOND, settings=WARY)
     guild.sage.gate("suspect").set()
     await guild.pool.ask(echo())
     (owner,) = [member for member, calls in guild.calls().items() if calls]
@@ -156,7 +159,7 @@ async def test_a_member_that_only_falls_silent_is_not_waited_for_to_come_back() 
     with pytest.raises(HandlerLost):
         await guild.pool.ask(delivery("late"))
 
-    await guild.pool.ask(delivery("suspect", apart=True), timeout_s=0.05)
+    await guild.pool.ask(delivery("suspect", apart=True))
 
     assert guild.sage.started == ["suspect"]
 

@@ -432,6 +432,7 @@ async def test_a_slow_reader_is_cut_off_and_can_resume(served: Served, log: Memo
         slow.takes.clear()
         await happens(app, *everything[1:])
         seen += [frame for frame in await slow.over() if frame.data]
+    app = served.log(log, with_bus(stream_buffer=5))  # one that is patient
     async with reading(app, token_of(app), last_event_id=slow.parser.last_id) as again:
         seen += await again.events(len(everything) - len(seen))
 
