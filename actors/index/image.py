@@ -65,7 +65,7 @@ class Image:
     dense: DenseImage
 
     def blocks(self) -> Iterator[Block]:
-        """All of it, a few dozen passages at a time, or one source where that has more."""
+        """All of it, a few dozen passages at a time, or at least one source where it has more."""
         some: list[tuple[Source, list[Passage]]] = []
         slots: list[int] = []
         for source, own in self.sources:
@@ -80,7 +80,7 @@ class Image:
     def loaded(self) -> Iterator[tuple[Source, list[Passage]]]:
         """Each source with its passages and their vectors, as `GuildIndex.replace` takes them."""
         for block in self.blocks():
-            present = zip(block.vectors, block.known.tolist(), strict=True)
-            vectors = iter([vector if known else None for vector, known in present])
+            found = iter(block.vectors[block.known])  # or one vector would keep 64 rows of nothing
+            vectors = iter([next(found) if known else None for known in block.known.tolist()])
             for source, passages in block.sources:
                 yield source, [passage.with_vector(next(vectors)) for passage in passages]

@@ -27,7 +27,7 @@ _MARK = b"guild-index-2\n"
 _LENGTH = 8  # bytes, little-endian, of the manifest's length; stands behind it
 _DIGEST = hashlib.sha256().digest_size
 _LEAST = len(_MARK) + _LENGTH + _DIGEST  # bytes
-_BLOCK = 1 << 20
+_READ_AT_ONCE = 1 << 20  # bytes
 _FLOAT32 = np.dtype("<f4")
 _NO_ROW = -1
 
@@ -218,7 +218,7 @@ def _lines(image: Image, checksum: Checksum) -> Iterator[bytes]:
     for block in image.blocks():
         rows = np.where(block.known, before + np.cumsum(block.known) - 1, _NO_ROW).tolist()
         before += int(np.count_nonzero(block.known))
-        vectors = _each(block)
+        vectors = _bytes_by_passage(block)
         lines, begin = [], 0
         for source, passages in block.sources:
             own = slice(begin, begin + len(passages))
@@ -230,7 +230,7 @@ def _lines(image: Image, checksum: Checksum) -> Iterator[bytes]:
         yield b"".join(lines)
 
 
-def _each(block: Block) -> list[bytes]:
+def _bytes_by_passage(block: Block) -> list[bytes]:
     """The vectors of the block's passages; nothing where there is none."""
     together = block.vectors.astype(_FLOAT32, copy=False).tobytes()
     size = block.vectors.shape[1] * _FLOAT32.itemsize
@@ -259,7 +259,7 @@ def _checked(file: BinaryIO) -> Manifest:
     file.seek(0)
     digest = hashlib.sha256()
     left = size - _DIGEST
-    while left and (block := file.read(min(left, _BLOCK))):
+    while left and (block := file.read(min(left, _READ_AT_ONCE))):
         digest.update(block)
         left -= len(block)
     if digest.digest() != file.read(_DIGEST):

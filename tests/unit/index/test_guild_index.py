@@ -379,6 +379,28 @@ def test_a_compressed_base_loses_nothing_that_matters(share: float) -> None:
     assert np.array_equal(leg.vector(3), vectors[3])  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("share", [1.0, 0.99, 0.5])
+def test_what_may_not_be_found_is_not_whether_it_has_a_code_or_waits_for_one(share: float) -> None:
+    random = np.random.default_rng(11)
+    vectors = random.normal(size=(700, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    alive = random.random(len(vectors)) < share
+    dead = [5, 650]
+    alive[dead] = False
+    leg = DenseLeg(64, fold_rows=256, compress_rows=512)
+    leg.add(range(600), vectors[:600])
+    compression = leg.compression()
+    assert compression is not None
+    leg.compress(compression.build())
+    leg.add(range(600, 700), vectors[600:])
+
+    found = [leg.search(vectors[slot], alive, limit=10).slots for slot in dead]
+
+    assert leg.without_code == 100
+    assert [len(slots) for slots in found] == [10, 10]
+    assert all(alive[slots].all() for slots in found)
+
+
 @pytest.mark.parametrize("dimension", [63, 64])
 def test_codes_do_for_every_dimension(dimension: int) -> None:
     random = np.random.default_rng(3)

@@ -87,14 +87,19 @@ def told(loaded: Sequence[tuple[Source, list[Passage]]]) -> list[object]:
     ]
 
 
-@pytest.mark.parametrize("count", [0, 1, 9])
+@pytest.mark.parametrize("count", [0, 1, 9, 150])
 def test_what_is_read_is_what_was_written(tmp_path: Path, count: int) -> None:
     index = index_of(count)
+    given = [
+        (source(number), [passage(number, part) for part in range(number % 4)])
+        for number in range(count)
+    ]
 
     write(tmp_path / "one.index", index)
     read = snapshot.read(tmp_path / "one.index", GUILD, MODEL, DIMENSION)
 
-    assert told(read.loaded) == told(list(index.image().loaded()))
+    assert told(read.loaded) == told(given)
+    assert told(list(index.image().loaded())) == told(given)
     assert (read.position, read.manifest.sources) == (AT, count)
     assert [path.name for path in tmp_path.iterdir()] == ["one.index"]
 
@@ -107,6 +112,34 @@ def test_what_left_the_index_is_not_written(tmp_path: Path) -> None:
     read = snapshot.read(tmp_path / "one.index", GUILD, MODEL, DIMENSION)
 
     assert [one.source_id for one, _ in read.loaded] == ["doc_0", "doc_1", "doc_2", "doc_4"]
+
+
+def test_sources_without_passages_are_taken_by_the_dozen_as_well() -> None:
+    image = Image(
+        sources=[(source(number), ()) for number in range(200)],
+        passages=[],
+        dense=DenseImage(np.empty((0, DIMENSION), np.float32), np.empty(0, np.int64)),
+    )
+
+    sizes = [len(block.sources) for block in image.blocks()]
+
+    assert (sum(sizes), max(sizes)) == (200, 64)
+
+
+def test_a_passage_with_a_vector_keeps_nobody_elses() -> None:
+    vectors = np.ones((1, DIMENSION), np.float32)
+    image = Image(
+        sources=[(source(number), (number,)) for number in range(64)],
+        passages=[passage(number, 2) for number in range(64)],
+        dense=DenseImage(vectors, np.array([0] + [-1] * 63)),
+    )
+
+    kept = [one.vector for _, passages in image.loaded() for one in passages]
+
+    assert kept[0] is not None
+    assert kept[0].base is not None
+    assert kept[0].base.nbytes == vectors.nbytes
+    assert kept[1:] == [None] * 63
 
 
 def test_writing_holds_a_few_dozen_passages_at_a_time(tmp_path: Path) -> None:
