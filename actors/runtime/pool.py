@@ -1,6 +1,7 @@
 """How anybody calls a sage: finds a member, and asks once more where that is safe."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
@@ -84,7 +85,7 @@ class Pool:
         self._preferred: list[MemberIdentity] = []
         self._keys = OneAtATime()
         self._suspect_at: MemberIdentity | None = None
-        self._died_at = 0.0
+        self._died_at = -math.inf
         directory.on_change(self._follow_roster)
         self._follow_roster()
 
