@@ -22,8 +22,9 @@ _POLL_S = 0.05
 _PROBE_TIMEOUT_S = 3.0
 _INITDB_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 15.0
-# Of tests. Autovacuum would hold the log's horizon now and then, and hide what was just written.
-_NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
+# Of servers that are thrown away: of tests, and where a backup is tried. Autovacuum would hold the
+# log's horizon now and then, and hide what was just written.
+_THROWN_AWAY = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
 class Service:
@@ -137,7 +138,7 @@ class PostgresServer(Service):
             environment: the marker of the stack.
             log: what the program prints; default: beside the folder.
             max_connections: of all roles together.
-            durable: False only in tests, which may lose everything at a power failure.
+            durable: False where the server is thrown away: it may lose all at a power failure.
         """
         super().__init__(folder, port=port, environment=environment, log=log)
         self._password = password
@@ -212,7 +213,7 @@ class PostgresServer(Service):
             "synchronous_commit": "on",
             "timezone": "UTC",
             "log_timezone": "UTC",
-            **({} if self._durable else _NOT_DURABLE),
+            **({} if self._durable else _THROWN_AWAY),
         }
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         command = self._runner.command(
