@@ -254,8 +254,9 @@ async def test_all_connections_in_use_is_said_at_once_and_not_waited_for_ever(
 
     async with slow.listening() as good, opened(few) as outbound:
         first = [asyncio.create_task(outbound.send("GET", good.url, headers={})) for _ in range(2)]
-        while len(good.requests) < 2:  # noqa: ASYNC110  # told to nobody
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while len(good.requests) < 2 and not any(one.done() for one in first):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         others = await asyncio.gather(
             *(outbound.send("GET", good.url, headers={}) for _ in range(3)),
             return_exceptions=True,

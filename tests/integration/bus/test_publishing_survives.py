@@ -131,7 +131,6 @@ async def test_publishing_goes_on_by_itself_when_the_database_is_back(
     back.set()
     await asyncio.gather(*publishers)
 
-    assert before > 0
     assert while_away <= len(done)  # those whose commit was under way when it stopped
     assert refusals
     assert slowest_s < 15

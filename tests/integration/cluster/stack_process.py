@@ -81,10 +81,9 @@ def running(
         print(ray_log.read_text()[-3000:] if ray_log.exists() else "Ray was never started")
 
 
-def eventually(holds: Callable[[], bool], *, timeout_s: float, what: str) -> float:
-    """Waits until it holds; the seconds it took."""
+def eventually(holds: Callable[[], bool], *, timeout_s: float, what: str) -> None:
+    """Waits until it holds."""
     started = time.monotonic()
     while not holds():
         assert time.monotonic() - started < timeout_s, f"not within {timeout_s} s: {what}"
         time.sleep(0.1)
-    return time.monotonic() - started

@@ -158,7 +158,7 @@ def test_a_killed_gcs_is_executed_again_and_actors_keep_their_state(stack: Runni
     first = stack.count()
 
     dead = stack.kill("gcs_server")
-    eventually(lambda: stack.state.pids["gcs_server"] != dead, timeout_s=60, what="the GCS")
+    eventually(lambda: stack.state.pids["gcs_server"] != dead, timeout_s=15, what="the GCS")
 
     assert stack.count() == first + 1
     assert stack.answers()

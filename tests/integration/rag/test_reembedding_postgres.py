@@ -138,7 +138,7 @@ async def test_what_waits_since_the_count_is_counted_with_the_lock_held(
         await model_rows.settled(writing, GUILD, SHIPPED)
         await writing.execute(_ONE_MORE, GUILD)
         switching = asyncio.create_task(stores.following.switch(switch_model(), TARGET, 0))
-        await asyncio.sleep(0.2)
+        await until_waiting(writing, 1)
 
     switched = await switching
 

@@ -114,7 +114,7 @@ async def test_an_address_where_nobody_is_can_be_put_again_later(guild: Subscrib
     with pytest.raises(DependencyUnavailable):
         await guild.subscribe(WebhookSink(url="http://127.0.0.1:9/"))
 
-    silent = Receiver(behave=lambda _: Reply(delay_s=5))
+    silent = Receiver(behave=lambda _: Reply(delay_s=60))
     async with silent.listening():
         with pytest.raises(DependencyUnavailable):
             await guild.subscribe(WebhookSink(url=silent.url))

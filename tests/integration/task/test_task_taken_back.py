@@ -50,10 +50,10 @@ async def test_whoever_comes_first_no_task_is_left_that_nobody_will_do(
     members: tuple[LocalPool, LocalPool],
 ) -> None:
     maker, taker = members
-    dice = random.Random(20)  # noqa: S311  # who comes first, in a third of the rounds
+    dice = random.Random(20)  # noqa: S311  # who comes first, but for the first two rounds
     for number in range(ROUNDS):
         made = delivery(dossier("look", "restart", runbook=f"doc_{number}"), "task.runbook")
-        match number % 3:
+        match number:
             case 0:
                 await maker.ask(made)
                 await taker.ask(taking_back(made))
@@ -72,4 +72,4 @@ async def test_whoever_comes_first_no_task_is_left_that_nobody_will_do(
         assert page.tasks == ()
     tasks = len((await taker.ask(ListTasks(context=context(), limit=100))).tasks)
 
-    assert 0 < tasks < 2 * ROUNDS  # in some rounds the one was first, in some the other
+    assert 0 < tasks < 2 * ROUNDS  # the one was first at least once, and the other, too

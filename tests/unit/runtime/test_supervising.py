@@ -148,9 +148,12 @@ async def test_a_watcher_hears_of_a_change_and_else_of_nothing_new() -> None:
 
 
 async def changed(world: World, known: Roster) -> Roster:
-    """Watches again and again, as those do who follow the list."""
-    while (roster := await world.supervisor.watch(known.epoch, known.version)) == known:
-        pass
+    """Watches again and again, as those do who follow the list; bounded."""
+    for _ in range(1_000):
+        roster = await world.supervisor.watch(known.epoch, known.version)
+        if roster != known:
+            break
+        await asyncio.sleep(0)
     return roster
 
 
