@@ -17,6 +17,7 @@ from actors.settings import BusSettings
 from actors.storage.database import Database
 from tests.fixtures.bus_builders import GUILD, new_event, publish
 from tests.fixtures.bus_contract import PublishingStoreContract, ReadBack, lines
+from tests.fixtures.storage import until_waiting
 
 pytestmark = pytest.mark.integration
 
@@ -105,7 +106,7 @@ async def test_a_group_that_was_overtaken_at_one_aggregate_writes_nothing(
     async with database.transaction(GUILD) as tx:
         await tx.execute("SELECT FROM aggregate_heads WHERE aggregate_id ~ 'a$' FOR UPDATE")
         slow = asyncio.create_task(store.append(GUILD, both))
-        await _until_one_waits(owner)
+        await until_waiting(owner)
         await store.append(GUILD, lines(new_event("fast b", subject="b")))
 
     with pytest.raises(VersionConflict):
@@ -126,20 +127,12 @@ async def test_who_publishes_while_a_partition_is_made_is_not_refused(
     async with owner.transaction():
         await owner.execute("SELECT log_partition_add(current_date - 1, current_date + 2)")
         publishing = asyncio.create_task(pool.ask(publish(new_event("meanwhile"))))
-        await _until_one_waits(owner)
+        await until_waiting(owner)
 
     (meanwhile,) = await publishing
 
     assert not meanwhile.duplicate
     assert {line.source_id for line, _, _ in await read_back(GUILD)} == {"before", "meanwhile"}
-
-
-async def _until_one_waits(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
-    for _ in range(1_000):
-        if await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
 
 
 class _Never:

@@ -9,7 +9,7 @@ from actors.embedding.identity import SHIPPED
 from actors.rag import model_rows
 from actors.rag.postgres import PostgresRagStore
 from actors.rag.reembedding.postgres import PostgresNextStore
-from actors.storage.database import Database, Transaction
+from actors.storage.database import Database
 from tests.fixtures.rag_builders import DISK, GUILD, OTHER_GUILD, store_document
 from tests.fixtures.rag_contract import attach_vectors, embedded, put
 from tests.fixtures.reembedding_contract import (
@@ -21,7 +21,7 @@ from tests.fixtures.reembedding_contract import (
     switch_model,
 )
 from tests.fixtures.services import PreparedDatabase
-from tests.fixtures.storage import opened, run_as_owner
+from tests.fixtures.storage import opened, run_as_owner, until_waiting
 
 pytestmark = pytest.mark.integration
 
@@ -31,8 +31,6 @@ INSERT INTO chunks (guild_id, chunk_id, source_id, position, heading, body, char
 SELECT guild_id, 'one more', source_id, 1000, heading, body, char_start, char_end, embedded_text
 FROM chunks WHERE guild_id = $1 LIMIT 1
 """
-
-_WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
 
 
 @pytest.fixture
@@ -79,13 +77,6 @@ async def test_a_switch_waits_for_whoever_writes_vectors_and_they_wait_for_it(
     assert switched
     assert await stores.rag.model(GUILD) == TARGET
     assert await dimensions(stores.rag) == {None}
-
-
-async def until_waiting(tx: Transaction, count: int) -> None:
-    """So many others wait for a lock; nobody else uses the server meanwhile."""
-    async with asyncio.timeout(30):
-        while await tx.fetchval(_WAITING) != count:  # noqa: ASYNC110  # told to nobody
-            await asyncio.sleep(0.01)
 
 
 async def test_what_is_forgotten_beside_a_switch_is_not_counted_as_ready(
