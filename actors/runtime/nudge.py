@@ -23,11 +23,6 @@ class Nudger:
             return
         self._fire()
 
-    @property
-    def resting(self) -> bool:
-        """Whether the next one will not be sent at once."""
-        return self._resting is not None
-
     def close(self) -> None:
         """Forgets what was still to be sent."""
         if self._resting is not None:
