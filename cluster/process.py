@@ -34,7 +34,7 @@ class Identity:
 
 
 # Children that somebody waits for by name. The rest of our children were adopted.
-_own: set[int] = set()
+_own: set[subprocess.Popen[bytes]] = set()
 _starting = threading.Lock()
 
 
@@ -82,7 +82,7 @@ def spawn(
             group=identity.gid if identity else None,
             extra_groups=[] if identity else None,
         )
-        _own.add(process.pid)
+        _own.add(process)
     return process
 
 
@@ -118,7 +118,7 @@ def run(
             group=identity.gid if identity else None,
             extra_groups=[] if identity else None,
         )
-        _own.add(process.pid)
+        _own.add(process)
     deadline = time.monotonic() + timeout_s
     try:
         while True:
@@ -134,7 +134,7 @@ def run(
         process.wait()
         raise
     finally:
-        _own.discard(process.pid)
+        _own.discard(process)
     return process.returncode, (printed or b"").decode(errors="replace")
 
 
@@ -148,7 +148,7 @@ def stop(process: subprocess.Popen[bytes], how: signal.Signals, *, timeout_s: fl
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    _own.discard(process.pid)
+    _own.discard(process)
 
 
 def adopt_orphans() -> None:
@@ -200,8 +200,9 @@ def reap_adopted() -> list[int]:
     with _starting:
         if not _has_dead_children():
             return dead
+        own = _waited_for()
         for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) in _own:
+            if not entry.name.isdigit() or int(entry.name) in own:
                 continue
             try:
                 state, parent = parse_stat((entry / "stat").read_text(errors="replace"))
@@ -212,6 +213,13 @@ def reap_adopted() -> list[int]:
                     os.waitpid(int(entry.name), os.WNOHANG)
                     dead.append(int(entry.name))
     return dead
+
+
+def _waited_for() -> set[int]:
+    """Pids of our own children; the kernel may give that of a collected one to an adopted one."""
+    children = list(_own)  # in one step: other threads start and collect some meanwhile
+    _own.difference_update(child for child in children if child.returncode is not None)
+    return {child.pid for child in children if child.returncode is None}
 
 
 def _has_dead_children() -> bool:
