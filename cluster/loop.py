@@ -249,7 +249,8 @@ async def _until_found(person: Api, entity: Json, wait_s: float) -> None:
         "query": entity["title"],
         "mode": "lexical",
         "top_k": 20,
-        "filters": {"types": ["knowledge"]},
+        # A guild that has played the story often has knowledge of that title without end.
+        "filters": {"types": ["knowledge"], "since": entity["created_at"]},
     }
     deadline = time.monotonic() + wait_s
     while True:

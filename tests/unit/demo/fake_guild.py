@@ -122,7 +122,9 @@ class FakeGuild:
 
     def _publish(self, incident: Json) -> None:
         entity_id = f"know_{next(self._numbers)}"
-        self._entities[entity_id] = self._part(incident, entity_id=entity_id, title="Learnt")
+        self._entities[entity_id] = self._part(
+            incident, entity_id=entity_id, title="Learnt", created_at="2026-11-27T12:00:00.000Z"
+        )
         incident["timeline"].append({"kind": "sage.knowledge.created", "subject_id": entity_id})
 
     @staticmethod
