@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -64,7 +64,7 @@ def find(stack_id: str) -> list[Marked]:
     Servers that write their state into their title (PostgreSQL's children) lose the marker, hence
     the descendants. Zombies are not alive; processes of other users that hide are not ours.
     """
-    seen = {process.pid: process for process in _living()}
+    seen = {process.pid: process for process in living()}
     ours = {pid for pid in seen if carries(_read(pid, "environ"), stack_id)}
     grown = True
     while grown:
@@ -120,7 +120,8 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _living() -> Iterable[Marked]:
+def living() -> Iterator[Marked]:
+    """All that runs on this machine, whoever started it."""
     for entry in _PROC.iterdir():
         if not entry.name.isdigit():
             continue

@@ -1,6 +1,7 @@
 """Our own PostgreSQL and Valkey: loopback only, with passwords, dying with their owner."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import asyncpg
 import redis.asyncio
 import redis.exceptions
 
+from cluster import marker
 from cluster.binaries import find_postgres, find_valkey
 from cluster.problem import StackProblem
 from cluster.process import Identity, run, spawn, stop
@@ -200,6 +202,17 @@ class PostgresServer(Service):
             raise StackProblem(f"initdb failed in {self.folder}: {' '.join(last)}")
         partial.rename(self.data)  # a killed initdb leaves no folder that looks finished
 
+    def spawn(self) -> None:
+        """Starts the program, once nothing of a killed one is left in the data folder.
+
+        PostgreSQL does not start while a child of an earlier postmaster lives. Such a child ends
+        by itself, but not while it waits for a lock whose holder was killed: then it never does.
+        """
+        for pid in _orphans_in(self.data):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        super().spawn()
+
     def command(self) -> tuple[list[str], Identity | None]:
         """PostgreSQL on loopback without a Unix socket, at its safest settings."""
         if self._runner is None:
@@ -233,6 +246,24 @@ class PostgresServer(Service):
             return False
         finally:
             connection.terminate()
+
+
+def _orphans_in(data: Path) -> list[int]:
+    """Children of PostgreSQL that work in a data folder and whose postmaster is dead."""
+    folder = data.resolve()
+    inside = {one.pid: one for one in marker.living() if _working_folder(one.pid) == folder}
+    return [
+        pid
+        for pid, one in inside.items()
+        if one.program == "postgres:" and one.parent not in inside
+    ]
+
+
+def _working_folder(pid: int) -> Path | None:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:  # it ended meanwhile, or we may not know
+        return None
 
 
 class ValkeyServer(Service):

@@ -13,7 +13,8 @@ import pytest
 
 from cluster.binaries import find_postgres
 from cluster.bootstrap import Passwords, bootstrap
-from cluster.process import free_ports
+from cluster.problem import StackProblem
+from cluster.process import free_ports, parse_stat
 from cluster.root import choose_runner
 from cluster.services import PostgresServer
 from tests.fixtures.services import PreparedDatabase, run_now, service_folder
@@ -21,6 +22,14 @@ from tests.integration.cluster.stack_process import ROOT, eventually
 
 pytestmark = pytest.mark.integration
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root needs a way around")
+
+
+def _runs(pid: int) -> bool:
+    """Whether it does anything still; one that nobody has collected does not."""
+    try:
+        return parse_stat(Path(f"/proc/{pid}/stat").read_text())[0] not in "ZX"
+    except FileNotFoundError:
+        return False
 
 
 def make(folder: Path) -> PostgresServer:
@@ -107,6 +116,54 @@ def test_a_killed_server_comes_back_with_what_was_committed() -> None:
         found = run_now(kept(server.admin_url))
         server.stop()
     assert found == 7
+
+
+def test_a_child_that_never_hears_of_the_death_does_not_keep_the_server_down() -> None:
+    async def server_process(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
+        return int(await connection.fetchval("SELECT pg_backend_pid()"))
+
+    async def play(server: PostgresServer) -> tuple[int, bool]:
+        await server.start(timeout_s=30)
+        connection = await asyncpg.connect(server.admin_url)
+        deaf = await server_process(connection)
+        assert server.pid is not None
+        # As one does that waits for a lock of a killed one: it does nothing, for ever.
+        os.kill(deaf, signal.SIGSTOP)
+        os.kill(server.pid, signal.SIGKILL)
+
+        await server.start(timeout_s=30)
+        connection.terminate()
+        return deaf, await server.answers()
+
+    with service_folder() as base:
+        server = make(base / "pg")
+        server.prepare()
+
+        deaf, answers = run_now(play(server))
+
+        server.stop()
+    assert answers
+    eventually(lambda: not _runs(deaf), timeout_s=30, what="the deaf child has ended")
+
+
+def test_a_start_leaves_the_children_of_a_living_server_alone() -> None:
+    with service_folder() as base:
+        server = make(base / "pg")
+        server.prepare()
+        run_now(server.start(timeout_s=30))
+        second = PostgresServer(
+            base / "pg", port=free_ports(1)[0], password="admin", environment={}, durable=False
+        )
+        second.prepare()
+
+        with pytest.raises(StackProblem, match="does not answer"):
+            run_now(second.start(timeout_s=1))
+
+        lived = run_now(server.answers())
+        log = server.log.read_text()
+        server.stop()
+    assert lived
+    assert "terminated by signal 9" not in log
 
 
 def test_passwords_stand_in_private_files_only() -> None:
