@@ -30,7 +30,7 @@ def started(folder: Path, arguments: Sequence[str] = (), **environment: str) -> 
         arguments: further ones of ``cluster.up``.
         environment: settings of the stack; those of this process do not reach it.
     """
-    log = folder.with_name(f"{folder.name}.up.log")
+    log = _log_of(folder)
     command = [sys.executable, "-m", "cluster.up", "--data-dir", str(folder)]
     command += ["--port", str(free_ports(1)[0]), *arguments]
     with log.open("ab") as output:
@@ -55,6 +55,20 @@ def started(folder: Path, arguments: Sequence[str] = (), **environment: str) -> 
         left = Stack.load(folder)
         if left is not None:
             marker.end(left.stack_id, timeout_s=20)
+
+
+def last_words(stack: Stack, *, lines: int = 12) -> str:
+    """The ends of what a stack and its servers have printed, for whoever asks why it failed."""
+    folder = Path(stack.folder)
+    logs = [_log_of(folder), *sorted((folder / "logs").glob("*.log"))]
+    printed = {log.name: log.read_text(errors="replace") for log in logs if log.exists()}
+    return "\n".join(
+        f"--- {name}\n" + "\n".join(text.splitlines()[-lines:]) for name, text in printed.items()
+    )
+
+
+def _log_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.up.log")
 
 
 def administrator(stack: Stack) -> SignIn:
