@@ -276,7 +276,7 @@ def whole(source: Indexed, vector: GivenVector, at: datetime, *, markdown: bool 
 
 def to_embed(title: str, heading: str, text: str) -> str:
     """What the embedder reads of a passage: a vector of a paragraph alone forgets its subject."""
-    return f"{title}\n{heading}\n{text}"
+    return f"{title}\n{heading}\n{passages.without_marks(text)}"
 
 
 def searchable(source: Indexed) -> Source:

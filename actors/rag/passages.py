@@ -24,6 +24,11 @@ _SENTENCE_END = re.compile(
     rf"(?<=[.!?])\s+|(?<={_STOP})(?!{_STOP}|{_CLOSING})|(?<={_STOP}{_CLOSING})"
 )
 _SPACE = re.compile(r"\s*")
+# Lists, quotes, headings, cells; code and emphasis, where they are not within a word; templates.
+_MARKS = re.compile(
+    r"^[ \t]*(?:(?:[-*+>|]|#{1,6})[ \t]+)+|`+|(?<!\w)(?:\*\*|__)|(?:\*\*|__)(?!\w)|\{\{|\}\}",
+    re.M,
+)
 _MAX_FRONT_MATTER = 16_384
 _FRONT_MATTERS_KEPT = 64
 _MAX_DEPTH = 20
@@ -107,6 +112,15 @@ def sections(text: str, start: int = 0) -> list[Section]:
 def first_heading(text: str, start: int = 0) -> str:
     """The text of the first heading, or nothing."""
     return next((title for *_, title in _headings(text, start)), "")
+
+
+def without_marks(text: str) -> str:
+    """Markdown as its reader hears it: every word in its place, no sign of how it is set.
+
+    An embedder takes each sign for a word. Text that is no Markdown keeps what it says, too: only
+    signs that stand where Markdown has them are left out.
+    """
+    return _MARKS.sub("", text)
 
 
 def cut(text: str, *, max_words: int, markdown: bool = True) -> list[Passage]:

@@ -180,3 +180,27 @@ def test_steps_are_bounded_and_have_titles(text: str, limit: int) -> None:
     assert len(found) <= limit
     assert all(step.title.strip() and len(step.title) <= runbook.MAX_TITLE for step in found)
     assert all(len(step.detail) <= runbook.MAX_DETAIL for step in found)
+
+
+@pytest.mark.parametrize(
+    ("written", "heard"),
+    [
+        ("## The `tar` **command**", "The tar command"),
+        ("> - a quoted item\n  1. a number", "a quoted item\n  1. a number"),
+        ("tar cf {{path/to/it}}", "tar cf path/to/it"),
+        ("| a | b |", "a | b |"),
+        ("def __init__(self, **options):", "def init(self, options):"),
+        ("    # a comment of code", "a comment of code"),
+        ("snake__case, 2**10 and a * b", "snake__case, 2**10 and a * b"),
+        ("-x, --verbose, *.txt, #!/bin/sh", "-x, --verbose, *.txt, #!/bin/sh"),
+    ],
+)
+def test_the_embedder_hears_words_and_no_marks(written: str, heard: str) -> None:
+    assert passages.without_marks(written) == heard
+
+
+@given(st.text() | st.lists(lines, max_size=25).map("\n".join))
+def test_no_letter_is_lost_with_the_marks(text: str) -> None:
+    heard = passages.without_marks(text)
+
+    assert [one for one in heard if one.isalnum()] == [one for one in text if one.isalnum()]
