@@ -200,7 +200,7 @@ def reap_adopted() -> list[int]:
     with _starting:
         if not _has_dead_children():
             return dead
-        own = _waited_for()
+        own = waited_for()
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) in own:
                 continue
@@ -215,7 +215,7 @@ def reap_adopted() -> list[int]:
     return dead
 
 
-def _waited_for() -> set[int]:
+def waited_for() -> set[int]:
     """Pids of our own children; the kernel may give that of a collected one to an adopted one."""
     children = list(_own)  # in one step: other threads start and collect some meanwhile
     _own.difference_update(child for child in children if child.returncode is not None)
