@@ -77,8 +77,9 @@ class FakeGuild:
             case ["alerts", "alertmanager"]:
                 return _ok({"incidents": [self._new_incident()]})
             case ["rag", "search"]:
-                found = [{"id": entity_id} for entity_id in self._entities]
-                return _ok({"hits": found})
+                since = body.get("filters", {}).get("since", "")
+                found = [one for one, made in self._entities.items() if made["created_at"] >= since]
+                return _ok({"hits": [{"id": one} for one in found[: body.get("top_k", 10)]]})
             case ["incidents", incident_id]:
                 incident = self._incidents[incident_id]
                 if verb == "resolve":
@@ -121,9 +122,13 @@ class FakeGuild:
         return f"inc_{number}"
 
     def _publish(self, incident: Json) -> None:
-        entity_id = f"know_{next(self._numbers)}"
+        number = next(self._numbers)
+        entity_id = f"know_{number}"
         self._entities[entity_id] = self._part(
-            incident, entity_id=entity_id, title="Learnt", created_at="2026-11-27T12:00:00.000Z"
+            incident,
+            entity_id=entity_id,
+            title="Learnt",
+            created_at=f"2026-11-27T12:00:00.{number:03}Z",
         )
         incident["timeline"].append({"kind": "sage.knowledge.created", "subject_id": entity_id})
 

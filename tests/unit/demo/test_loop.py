@@ -77,6 +77,12 @@ async def test_the_second_dossier_shows_the_first_review(person: Api, intake: Ap
     assert judge([first, second], SILENT)
 
 
+async def test_a_story_that_was_often_published_is_still_found(person: Api, intake: Api) -> None:
+    ids = {(await play_loop(intake, person, story(str(n)), wait_s=0)).entity_id for n in range(25)}
+
+    assert len(ids) == 25
+
+
 async def test_a_guild_that_does_not_learn_fails_the_demonstration(
     guild: FakeGuild, person: Api, intake: Api
 ) -> None:
