@@ -16,6 +16,7 @@ import redis.exceptions
 
 from cluster import marker
 from cluster.binaries import find_postgres, find_valkey
+from cluster.marker import Marked
 from cluster.problem import StackProblem
 from cluster.process import Identity, run, spawn, stop
 from cluster.root import Runner, choose_runner
@@ -208,8 +209,9 @@ class PostgresServer(Service):
         PostgreSQL does not start while a child of an earlier postmaster lives. Such a child ends
         by itself, but not while it waits for a lock whose holder was killed: then it never does.
         """
-        for pid in _orphans_in(self.data):
-            with contextlib.suppress(ProcessLookupError):
+        living = {one: _working_folder(one.pid) for one in marker.living()}
+        for pid in orphans(living, folder=self.data.resolve(), adopted_by=os.getpid()):
+            with contextlib.suppress(OSError):  # it ended; or PostgreSQL itself says what is wrong
                 os.kill(pid, signal.SIGKILL)
         super().spawn()
 
@@ -248,14 +250,22 @@ class PostgresServer(Service):
             connection.terminate()
 
 
-def _orphans_in(data: Path) -> list[int]:
-    """Children of PostgreSQL that work in a data folder and whose postmaster is dead."""
-    folder = data.resolve()
-    inside = {one.pid: one for one in marker.living() if _working_folder(one.pid) == folder}
+def orphans(living: Mapping[Marked, Path | None], *, folder: Path, adopted_by: int) -> list[int]:
+    """Children of PostgreSQL that work in a data folder and whose postmaster is dead. Pure.
+
+    Args:
+        living: processes, and where each works; None where we may not know, as root in a container
+            may not of another account's.
+        folder: the data folder.
+        adopted_by: who becomes the parent of what lost its own.
+    """
+    inside = {one.pid for one, where in living.items() if where == folder}
     return [
-        pid
-        for pid, one in inside.items()
-        if one.program == "postgres:" and one.parent not in inside
+        one.pid
+        for one, where in living.items()
+        if one.program == "postgres:"
+        and (one.parent == adopted_by if where is None else where == folder)
+        and one.parent not in inside
     ]
 
 

@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -129,11 +130,15 @@ def test_a_child_that_never_hears_of_the_death_does_not_keep_the_server_down() -
         assert server.pid is not None
         # As one does that waits for a lock of a killed one: it does nothing, for ever.
         os.kill(deaf, signal.SIGSTOP)
-        os.kill(server.pid, signal.SIGKILL)
+        try:
+            os.kill(server.pid, signal.SIGKILL)
 
-        await server.start(timeout_s=30)
-        connection.terminate()
-        return deaf, await server.answers()
+            await server.start(timeout_s=30)
+            connection.terminate()
+            return deaf, await server.answers()
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(deaf, signal.SIGCONT)
 
     with service_folder() as base:
         server = make(base / "pg")
