@@ -58,13 +58,23 @@ def started(folder: Path, arguments: Sequence[str] = (), **environment: str) -> 
 
 
 def last_words(stack: Stack, *, lines: int = 12) -> str:
-    """The ends of what a stack and its servers have printed, for whoever asks why it failed."""
+    """The ends of what a stack and its servers have printed, for whoever asks why it failed.
+
+    Without the passwords of its first logins.
+    """
     folder = Path(stack.folder)
     logs = [_log_of(folder), *sorted((folder / "logs").glob("*.log"))]
-    printed = {log.name: log.read_text(errors="replace") for log in logs if log.exists()}
-    return "\n".join(
-        f"--- {name}\n" + "\n".join(text.splitlines()[-lines:]) for name, text in printed.items()
-    )
+    said = "\n".join(f"--- {log.name}\n{_end_of(log, lines)}" for log in logs)
+    for login in (stack.admin, stack.alertmanager):
+        said = said if login is None else said.replace(login.secret, "…")
+    return said
+
+
+def _end_of(log: Path, lines: int) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except OSError as problem:
+        return str(problem)
 
 
 def _log_of(folder: Path) -> Path:
