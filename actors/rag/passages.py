@@ -24,9 +24,13 @@ _SENTENCE_END = re.compile(
     rf"(?<=[.!?])\s+|(?<={_STOP})(?!{_STOP}|{_CLOSING})|(?<={_STOP}{_CLOSING})"
 )
 _SPACE = re.compile(r"\s*")
-# Lists, quotes, headings, cells; code and emphasis, where they are not within a word; templates.
+# Signs of lists, quotes, headings and cells before a line; code; strong emphasis, where it is not
+# within a word; templates. Words of scripts without spaces are emphasised in the middle of a line.
 _MARKS = re.compile(
-    r"^[ \t]*(?:(?:[-*+>|]|#{1,6})[ \t]+)+|`+|(?<!\w)(?:\*\*|__)|(?:\*\*|__)(?!\w)|\{\{|\}\}",
+    r"^[ \t]*(?:(?:[-*+>|]|#{1,6})[ \t]+)+"
+    r"|`+"
+    r"|(?<![A-Za-z0-9])(?:\*\*|__)(?=\S)|(?<=\S)(?:\*\*|__)(?![A-Za-z0-9])"
+    r"|\{\{(?=[^{}\n]+\}\})|(?<=[^{}\n])\}\}(?!\})",
     re.M,
 )
 _MAX_FRONT_MATTER = 16_384
@@ -115,12 +119,12 @@ def first_heading(text: str, start: int = 0) -> str:
 
 
 def without_marks(text: str) -> str:
-    """Markdown as its reader hears it: every word in its place, no sign of how it is set.
+    """Markdown as its reader hears it: every word in its place, few signs of how it is set.
 
-    An embedder takes each sign for a word. Text that is no Markdown keeps what it says, too: only
-    signs that stand where Markdown has them are left out.
+    An embedder takes each sign for a word. Text that is no Markdown loses little: what looks like
+    a sign of it, and never a letter, a digit or the gap between two words.
     """
-    return _MARKS.sub("", text)
+    return _MARKS.sub(" ", text)
 
 
 def cut(text: str, *, max_words: int, markdown: bool = True) -> list[Passage]:
