@@ -9,7 +9,7 @@ import numpy.typing as npt
 # Measured on full collections, see docs/adr/0017; near these numbers little changes.
 _DEPTH = 20
 _EVEN = 0.35  # flatness at which both legs are believed alike
-_SHARPNESS = 2.5
+_SHARPNESS = 3.0
 _LEAST, _MOST = 0.5, 0.9
 _FAR_LEAST, _FAR_MOST = 0.1, 0.95  # and with what a guild has learnt
 
