@@ -66,18 +66,23 @@ class Chunk:
     """A passage with its name.
 
     Attributes:
-        to_embed: what the embedder reads.
-        vector: what the document brought instead.
+        title: of its source.
+        vector: what the document brought, so that nothing has to be embedded.
     """
 
     chunk_id: str
     position: int
+    title: str
     heading: str
     text: str
     char_start: int
     char_end: int
-    to_embed: str
     vector: GivenVector | None = None
+
+    @property
+    def to_embed(self) -> str:
+        """What the embedder reads."""
+        return to_embed(self.title, self.heading, self.text)
 
     @property
     def digest(self) -> bytes:
@@ -238,11 +243,11 @@ def chunks(source: Indexed, max_words: int, at: datetime, *, markdown: bool = Tr
                 "chunk", at, source.source_id, str(source.version), str(passage.position)
             ),
             position=passage.position,
+            title=source.title,
             heading=passage.heading,
             text=passage.text,
             char_start=passage.char_start,
             char_end=passage.char_end,
-            to_embed=to_embed(source.title, passage.heading, passage.text),
         )
         for passage in passages.cut(source.body, max_words=max_words, markdown=markdown)
     ]
@@ -265,11 +270,11 @@ def whole(source: Indexed, vector: GivenVector, at: datetime, *, markdown: bool 
     return Chunk(
         chunk_id=clock.derived_id("chunk", at, source.source_id, str(source.version), "0"),
         position=0,
+        title=source.title,
         heading="",
         text=text.lstrip(),
         char_start=begin,
         char_end=start + len(text),
-        to_embed=to_embed(source.title, "", text.lstrip()),
         vector=vector,
     )
 
